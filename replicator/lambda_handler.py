@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Protocol
 
-from replicator.app.aws_lambda.composition import function_of
+from replicator.app.aws_lambda.compose_function import function_of
 from replicator.app.aws_lambda.execution_environment import BatchResponse, ExecutionEnvironment
 
 

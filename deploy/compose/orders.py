@@ -9,7 +9,7 @@ import signal
 import sys
 
 from replicator.aws.client_factory import open_client
-from replicator.aws.region_endpoint import SourceConnection
+from replicator.aws.source_connection import SourceConnection
 from replicator.clock import SystemClock
 from replicator.demo.order_writer import Writer
 from replicator.demo.sample_orders import TABLE, table_definition

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from replicator.aws.client_factory import open_client
-from replicator.aws.region_endpoint import ExportDestination, SourceConnection
+from replicator.aws.source_connection import ExportDestination, SourceConnection
 from replicator.core.stream.describe_stream_quota import TakeTurn
 from replicator.core.telemetry_events import Observe, unobserved
-from replicator.sources.dynamodb.describe_stream_throttle import DescribeStreamPace
+from replicator.sources.dynamodb.describe_stream_pace import DescribeStreamPace
 from replicator.sources.dynamodb.s3_exports import TableExports
 from replicator.sources.dynamodb.streams import DynamoDBStreams, open_streams
 from replicator.sources.dynamodb.table_items import TableItems, open_items_client

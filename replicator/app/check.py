@@ -4,7 +4,7 @@ import os
 
 from replicator.app.administration.status import read_status
 from replicator.app.compile_mappings import CompiledTable, compile_tables
-from replicator.aws.region_endpoint import is_aws
+from replicator.aws.source_connection import is_aws
 from replicator.config.connection_parameters import (
     export_connection,
     migrate_connection,
@@ -13,7 +13,7 @@ from replicator.config.connection_parameters import (
 )
 from replicator.config.settings import Settings
 from replicator.core.check_findings import Finding, finding_of
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.status.table_verdict import (
     ONE_DEPLOYMENT_EACH,
     WORKED_ON_ELSEWHERE,

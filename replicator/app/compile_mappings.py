@@ -7,7 +7,7 @@ from replicator.config.connection_parameters import table_connection, target_con
 from replicator.config.settings import Settings
 from replicator.core.check_findings import Finding, finding_of
 from replicator.core.mapping.auto_columns import with_auto_columns
-from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.mapping.compile_mapping import TableMapping, compile_table
 from replicator.core.table_spec import TableSpec
 from replicator.errors import ConfigurationError, ReplicatorError, SourceUnavailable, StreamUnfit
 from replicator.postgres.schema.add_auto_columns import known_columns

@@ -7,7 +7,7 @@ from random import SystemRandom
 
 from replicator.app.aws_client_cache import Clients
 from replicator.app.sample_items import SampledItems, sample_items
-from replicator.aws.region_endpoint import SourceConnection, connection_for
+from replicator.aws.source_connection import SourceConnection, connection_for
 from replicator.clock import SystemClock
 from replicator.core.stream_record import Image
 from replicator.core.telemetry_events import unobserved

@@ -7,24 +7,24 @@ from typing import Any
 
 from replicator.app.aws_client_cache import Clients
 from replicator.app.compile_mappings import RequiredTable, require_tables
+from replicator.app.prepare_tables import refuse_if_due
 from replicator.app.sample_items import read_item
-from replicator.app.startup_checks import refuse_if_due
 from replicator.clock import Clock, SourceClock, SystemClock
 from replicator.config.connection_parameters import source_connection, target_connection
 from replicator.config.settings import Settings
-from replicator.core.mapping.compile import TargetMapping
+from replicator.core.mapping.compile_mapping import TargetMapping
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.status.table_verdict import WORKER_SECONDS
 from replicator.core.stream_record import Image
 from replicator.core.table_spec import SourceKey
 from replicator.core.telemetry_events import unobserved
-from replicator.core.verify.explanation import Circumstances, KnownVersion, PendingChange
+from replicator.core.verify.item_explanation import Circumstances, KnownVersion, PendingChange
 from replicator.core.verify.row_diff import Difference, Expectation
 from replicator.engine.snapshot.read_rate_limit import ReadPacing
 from replicator.engine.verify.confirm_differences import CurrentItem, compare, item_of
 from replicator.engine.verify.pending_changes import PendingChanges
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.shard_store import ShardStore
+from replicator.postgres.control.stream.table_and_shard_store import ShardStore
 from replicator.postgres.control.worker_heartbeats import WorkerHeartbeats
 from replicator.postgres.read.compare_target_rows import TargetRows
 from replicator.postgres.read.facts_of_one_item import open_letters, row_of, version_of

@@ -8,7 +8,7 @@ from replicator.config.connection_parameters import (
     target_connection,
 )
 from replicator.config.settings import Settings
-from replicator.core.mapping.compile import compile_table
+from replicator.core.mapping.compile_mapping import compile_table
 from replicator.core.proposal.sample_fit import TargetFit, sample_fit
 from replicator.core.snapshot.scan_and_export_cost import ScanCost, scan_cost
 from replicator.postgres.schema.database_survey import Survey

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.database import Database
 from replicator.postgres.schema.database_survey import Survey, survey

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from replicator.app.aws_client_cache import Clients
 from replicator.app.compile_mappings import RequiredTable, require_tables
+from replicator.app.prepare_tables import refuse_if_due
 from replicator.app.refuse_unfit_targets import refuse_unfit
-from replicator.app.startup_checks import refuse_if_due
 from replicator.app.verify_repair import Asked, repair
 from replicator.clock import Clock, SourceClock, SystemClock
 from replicator.config.connection_parameters import source_connection, target_connection
@@ -21,7 +21,7 @@ from replicator.engine.verify.compare_table import Extent, TableComparison
 from replicator.engine.verify.confirm_differences import DifferenceConfirmation
 from replicator.engine.verify.pending_changes import PendingChanges
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.shard_store import ShardStore
+from replicator.postgres.control.stream.table_and_shard_store import ShardStore
 from replicator.postgres.control.verification_results import keep_results
 from replicator.postgres.read.compare_target_rows import TargetRows
 

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from replicator.clock import Clock
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.telemetry_events import Observe
 from replicator.engine.backoff import with_retries
-from replicator.engine.snapshot.page_pipeline import PagePipeline
+from replicator.engine.snapshot.plan_and_apply_page import PagePipeline
 from replicator.engine.snapshot.read_rate_limit import PacedItems
 from replicator.engine.verify.repair_rows import Faulty, Repair
 from replicator.errors import ReplicatorError
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.snapshot.repair_snapshots import begin_repair
 from replicator.postgres.control.snapshot.segment_claims import Segments
 from replicator.postgres.control.snapshot.snapshot_reads import read_snapshot
 from replicator.postgres.control.snapshot.snapshots import Snapshots
+from replicator.postgres.control.snapshot.verify_repair_snapshots import begin_repair
 from replicator.postgres.write.plan_writer import SegmentSink
 
 

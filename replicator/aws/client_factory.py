@@ -22,7 +22,7 @@ from botocore.loaders import Loader, create_loader
 
 from replicator import __version__
 from replicator.aws.error_translation import FAILURES, translate
-from replicator.aws.region_endpoint import SourceConnection, endpoint_of, region_of
+from replicator.aws.source_connection import SourceConnection, endpoint_of, region_of
 from replicator.errors import ConfigurationError
 
 if TYPE_CHECKING:

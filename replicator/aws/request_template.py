@@ -26,8 +26,8 @@ from yarl import URL
 
 from replicator.aws.client_factory import open_client
 from replicator.aws.observed_calls import keep_raw_body
-from replicator.aws.region_endpoint import SourceConnection
 from replicator.aws.signed_calls_without_sdk import Credentials, signed_headers
+from replicator.aws.source_connection import SourceConnection
 from replicator.clock import SystemClock
 
 SMALL_BYTES = 65_536

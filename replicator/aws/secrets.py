@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 from replicator.aws.client_factory import open_client
 from replicator.aws.error_translation import FAILURES, translate
-from replicator.aws.region_endpoint import SourceConnection
 from replicator.aws.secret_parsing import password_in
+from replicator.aws.source_connection import SourceConnection
 
 _REGION_OF_HOST = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.rds\.amazonaws\.com")
 

@@ -2,7 +2,7 @@
 
 from replicator.aws.client_factory import open_client
 from replicator.aws.error_translation import FAILURES, translate
-from replicator.aws.region_endpoint import SourceConnection
+from replicator.aws.source_connection import SourceConnection
 from replicator.errors import NoticeUndelivered, ReplicatorError
 
 SUBJECT_LENGTH_MAX = 100  # of SNS

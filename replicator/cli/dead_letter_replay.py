@@ -24,7 +24,7 @@ from replicator.cli.terminal.output import (
     print_note,
     print_table,
 )
-from replicator.postgres.control.dead_letters import LetterFilter
+from replicator.postgres.control.dead_letter_reads import LetterFilter
 from replicator.postgres.write.dead_letter_replay import Tried
 
 Numbers = Annotated[

@@ -13,6 +13,7 @@ from replicator.app.administration.dead_letters import (
     matching_letters,
     one_letter,
 )
+from replicator.cli.terminal.durations_and_times import in_utc, parse_duration
 from replicator.cli.terminal.lazy_commands import CommandEntry, lazy_group
 from replicator.cli.terminal.options import AsJson, ConfigFile, OnlyTable, load_settings, storable
 from replicator.cli.terminal.output import (
@@ -22,9 +23,8 @@ from replicator.cli.terminal.output import (
     print_table,
     printable,
 )
-from replicator.cli.terminal.time_texts import in_utc, parse_duration
 from replicator.core.status.duration_words import in_words
-from replicator.postgres.control.dead_letters import (
+from replicator.postgres.control.dead_letter_reads import (
     Evidence,
     Letter,
     LetterFilter,

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from replicator.cli.terminal.output import ExitCode, print_note
-from replicator.demo.command import demonstrate
 from replicator.demo.daemon_process import isolated
+from replicator.demo.story import demonstrate
 
 
 def demo(

@@ -17,7 +17,7 @@ from replicator.core.stream_record import Image
 from replicator.core.table_spec import KeyType, SourceKey
 from replicator.core.values.canonical_numbers import canonical_number
 from replicator.core.values.cells import Unfit
-from replicator.core.verify.explanation import Circumstances, reasons, route
+from replicator.core.verify.item_explanation import Circumstances, reasons, route
 from replicator.core.verify.row_diff import MayBe, MustBe
 from replicator.errors import ConfigurationError
 

@@ -10,6 +10,7 @@ import typer
 
 from replicator.app.administration.gaps import accept_gaps, heal_gaps, open_gaps
 from replicator.cli.snapshot import follow
+from replicator.cli.terminal.durations_and_times import in_utc
 from replicator.cli.terminal.options import (
     AsJson,
     ConfigFile,
@@ -28,13 +29,12 @@ from replicator.cli.terminal.output import (
     print_prose,
     print_table,
 )
-from replicator.cli.terminal.time_texts import in_utc
 from replicator.clock import SystemClock
 from replicator.core.snapshot.export_windows import windows
 from replicator.core.snapshot.scan_and_export_cost import EXPORT_PER_GIGABYTE, changes_cost_min
 from replicator.core.stream.gap_proof import how_to_mend
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.shard_facts import GapFacts, TableFacts
+from replicator.core.stream.table_and_shard_facts import GapFacts, TableFacts
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 

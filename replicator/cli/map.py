@@ -10,7 +10,7 @@ import typer
 from replicator.cli.terminal.options import AsJson, ConfigFile, TableOption, load_settings, spec_of
 from replicator.cli.terminal.output import ExitCode, encode, print_document, print_line, print_note
 from replicator.cli.terminal.row_json import row_document
-from replicator.core.mapping.compile import TableMapping, TargetMapping, compile_table
+from replicator.core.mapping.compile_mapping import TableMapping, TargetMapping, compile_table
 from replicator.core.planning.plan_batch import NO_TARGET, UNMATCHED
 from replicator.core.stream_record import Image
 from replicator.core.table_spec import KeyType, SourceKey, TableSpec

@@ -4,6 +4,7 @@ import asyncio
 from datetime import datetime
 
 from replicator.app.administration.pause import Paused, pause_table, resume_table
+from replicator.cli.terminal.durations_and_times import in_utc
 from replicator.cli.terminal.options import (
     ConfigFile,
     TableOption,
@@ -13,10 +14,9 @@ from replicator.cli.terminal.options import (
     this_user,
 )
 from replicator.cli.terminal.output import print_line, print_note, print_prose
-from replicator.cli.terminal.time_texts import in_utc
 from replicator.core.status.duration_words import in_words
 from replicator.core.stream.gap_proof import lost_from
-from replicator.core.stream.shard_facts import TableFacts
+from replicator.core.stream.table_and_shard_facts import TableFacts
 
 
 def pause(

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from replicator.aws.region_endpoint import ExportDestination, SourceConnection
+from replicator.aws.source_connection import ExportDestination, SourceConnection
 from replicator.config.settings import PostgresSettings, Settings
 from replicator.config.source_settings import SourceSettings
 from replicator.postgres.connection.connect import ConnectionSettings, Password, Token

@@ -16,8 +16,8 @@ from typing import Protocol
 from replicator.core.leases.lease_owners import WorkerSign
 from replicator.core.leases.lease_plan import Lease
 from replicator.core.mapping.child_tables import ChildTable
-from replicator.core.mapping.compile import TargetMapping
-from replicator.core.planning.row_guard_outcomes import Applied
+from replicator.core.mapping.compile_mapping import TargetMapping
+from replicator.core.planning.row_guard import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.snapshot.export_manifest import DataFile, ExportSummary
 from replicator.core.snapshot.export_windows import Recovery, Window
@@ -32,7 +32,8 @@ from replicator.core.snapshot.snapshot_state import (
     WantedExports,
 )
 from replicator.core.stream.claims import Advance, Claim
-from replicator.core.stream.shard_facts import (
+from replicator.core.stream.shard_lineage import ShardName
+from replicator.core.stream.table_and_shard_facts import (
     Belief,
     DeadLetterCounts,
     Halting,
@@ -42,7 +43,6 @@ from replicator.core.stream.shard_facts import (
     StreamOver,
     TableFacts,
 )
-from replicator.core.stream.shard_lineage import ShardName
 from replicator.core.stream_record import Image, Page, Position
 from replicator.core.table_spec import InitialLoad
 from replicator.core.telemetry_events import GapKind

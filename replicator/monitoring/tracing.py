@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 
 from replicator import DISTRIBUTION, __version__
 from replicator.core.leases.lease_plan import Lease
-from replicator.core.planning.row_guard_outcomes import Applied
+from replicator.core.planning.row_guard import Applied
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.stream.claims import Advance, Claim
 from replicator.core.stream_record import Page, Position

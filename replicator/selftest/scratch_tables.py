@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from replicator.aws.client_factory import open_client
 from replicator.aws.error_translation import FAILURES, code_of, translate
 from replicator.aws.observed_calls import date_of
-from replicator.aws.region_endpoint import SourceConnection
+from replicator.aws.source_connection import SourceConnection
 from replicator.clock import Clock
 from replicator.errors import SourceUnavailable
 from replicator.selftest.assumptions import SeenRecord, StreamReading

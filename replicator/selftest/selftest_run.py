@@ -23,7 +23,7 @@ from replicator.engine.task_groups import one_failure
 from replicator.postgres.connection.database import Database
 from replicator.postgres.connection.sql_quoting import quote_table
 from replicator.postgres.schema.migrate import migrate
-from replicator.postgres.schema.scratch_schemas import drop_schemas, schemas_with_prefix
+from replicator.postgres.schema.selftest_schemas import drop_schemas, schemas_with_prefix
 from replicator.selftest.assumptions import Fact, facts_of
 from replicator.selftest.scratch_tables import PREFIX, Account, open_account
 from replicator.selftest.workload import VALUES, PutItem, changed_items, changes, key_of

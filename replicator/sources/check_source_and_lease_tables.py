@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from replicator.aws.client_factory import open_client
 from replicator.aws.error_translation import FAILURES, translate
-from replicator.aws.region_endpoint import SourceConnection
+from replicator.aws.source_connection import SourceConnection
 from replicator.core.check_findings import Finding, finding_of
 from replicator.core.snapshot.scan_and_export_cost import recovery_cost
 from replicator.errors import (

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import process_time
 from typing import Any
 
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.stream.decoding.dynamodb_records import decode_page
 from replicator.core.stream_record import StreamRecord

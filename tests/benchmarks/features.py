@@ -10,7 +10,7 @@ from typing import Any
 
 from replicator.config.load_settings import load
 from replicator.core.mapping.auto_columns import TYPES, AutoColumn, with_auto_columns
-from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.mapping.compile_mapping import TableMapping, compile_table
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.stream.decoding.dynamodb_records import decode_page

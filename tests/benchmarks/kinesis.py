@@ -16,7 +16,7 @@ import orjson
 
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.restore_change_order import arranged
-from replicator.core.planning.row_guard_outcomes import Versioning, stream_versioning
+from replicator.core.planning.row_guard import Versioning, stream_versioning
 from replicator.core.stream.decoding.dynamodb_records import decode_page
 from replicator.core.stream.decoding.kinesis_records import decode_kinesis_page
 from replicator.core.stream_record import StreamRecord

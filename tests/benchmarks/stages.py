@@ -9,7 +9,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from botocore.parsers import create_parser
 from botocore.session import get_session
 
-from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.mapping.compile_mapping import TableMapping, compile_table
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.stream.decoding.dynamodb_records import decode_page
 from replicator.core.table_spec import SourceKey, TableSpec, TargetSpec

@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError
 
-from replicator.aws.region_endpoint import ExportDestination
+from replicator.aws.source_connection import ExportDestination
 from replicator.core.snapshot.export_windows import Window
 from replicator.core.telemetry_events import unobserved
 from replicator.errors import ExportUnfit, StreamVanished

@@ -9,11 +9,11 @@ from typing import Any
 import asyncpg
 import pytest
 
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.stream.claims import Advance, Claim
-from replicator.core.stream.shard_facts import Belief, ListedShard, ShardFacts, StreamOver
 from replicator.core.stream.shard_load import ShardLoad
+from replicator.core.stream.table_and_shard_facts import Belief, ListedShard, ShardFacts, StreamOver
 from replicator.core.stream_record import Position, StreamRecord
 from replicator.engine.ports import Claims, GapsAndHalts, Heartbeats, ShardStore, Sink
 from replicator.errors import BatchRejected, Fenced, NotClaimable, SinkBusy
@@ -21,7 +21,7 @@ from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts as PostgresIncidents
 from replicator.postgres.control.stream.shard_claims import Claims as PostgresClaims
-from replicator.postgres.control.stream.shard_store import ShardStore as PostgresPositions
+from replicator.postgres.control.stream.table_and_shard_store import ShardStore as PostgresPositions
 from replicator.postgres.control.worker_heartbeats import WorkerHeartbeats
 from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.write.plan_writer import PostgresSink

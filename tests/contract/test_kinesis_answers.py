@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from replicator.aws.region_endpoint import SourceConnection
+from replicator.aws.source_connection import SourceConnection
 from replicator.core.stream.source_kind import share_of
 from replicator.core.stream_record import Position
 from replicator.errors import ArgumentRefused, ShardVanished, SourceUnavailable, StreamVanished

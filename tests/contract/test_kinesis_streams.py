@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from replicator.aws.region_endpoint import SourceConnection
+from replicator.aws.source_connection import SourceConnection
 from replicator.core.stream.source_kind import share_of
 from replicator.core.stream_record import Page, Position
 from replicator.errors import ShardVanished, StreamVanished

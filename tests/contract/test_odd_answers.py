@@ -13,7 +13,7 @@ from aiohttp import web
 from replicator.aws.client_factory import open_client
 from replicator.aws.error_translation import CLOCK_REMEDY, CREDENTIALS_REMEDY
 from replicator.aws.observed_calls import MISREAD, WRONG_CHECKSUM
-from replicator.aws.region_endpoint import SourceConnection
+from replicator.aws.source_connection import SourceConnection
 from replicator.clock import SourceClock, SystemClock
 from replicator.core.snapshot.scan_responses import Segment
 from replicator.core.telemetry_events import SourceAnswered

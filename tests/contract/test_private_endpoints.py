@@ -3,8 +3,8 @@
 import pytest
 
 from replicator.aws.client_factory import open_client
-from replicator.aws.region_endpoint import SourceConnection, endpoint_of
 from replicator.aws.secrets import parameter_password, secret_password
+from replicator.aws.source_connection import SourceConnection, endpoint_of
 from replicator.config.connection_parameters import source_connection
 from replicator.config.source_settings import SourceSettings
 from replicator.errors import ReplicatorError

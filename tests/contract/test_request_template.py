@@ -16,7 +16,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from replicator.aws import request_template
-from replicator.aws.region_endpoint import SourceConnection
+from replicator.aws.source_connection import SourceConnection
 from replicator.errors import IteratorExpired, SourceThrottled, SourceUnavailable
 from replicator.sources.dynamodb.streams import DynamoDBStreams, open_streams
 from tests.support.http_server import served

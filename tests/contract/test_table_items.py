@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from replicator.aws.region_endpoint import SourceConnection
+from replicator.aws.source_connection import SourceConnection
 from replicator.clock import SystemClock
 from replicator.core.snapshot.scan_responses import Segment, item_identity
 from replicator.core.stream_record import Image

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 
 from replicator.core.mapping.child_tables import ROWS_SIZE_MAX
-from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.mapping.compile_mapping import TableMapping, compile_table
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.stream.decoding.dynamodb_records import decode_page
 from replicator.core.stream_record import StreamRecord

@@ -14,7 +14,7 @@ from replicator.core.status.worker_report import (
     WorkerReport,
 )
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.shard_facts import GapFacts, ShardFacts, TableFacts
+from replicator.core.stream.table_and_shard_facts import GapFacts, ShardFacts, TableFacts
 from tests.support.builders import NOON, STREAM, shard_facts, shard_name
 
 ORDERS = TableFacts(

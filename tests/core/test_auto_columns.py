@@ -11,7 +11,7 @@ from replicator.core.mapping.auto_columns import (
     wanted,
     with_auto_columns,
 )
-from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.mapping.compile_mapping import TableMapping, compile_table
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.table_spec import SourceKey, TableSpec, TargetSpec
 from tests.support.builders import record

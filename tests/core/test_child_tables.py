@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.planning.row_guard_outcomes import GuardRejection, accepted
+from replicator.core.planning.row_guard import GuardRejection, accepted
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.table_spec import ChildSpec
 from replicator.errors import ConfigurationError

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replicator.core.mapping.auto_columns import AutoColumn, with_auto_columns
-from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.mapping.compile_mapping import TableMapping, compile_table
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.planning import columnar_plan
 from replicator.core.planning.dead_letter import DeadLetter

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replicator.core.mapping.auto_columns import AutoColumn
-from replicator.core.mapping.compile import TargetMapping, compile_target
+from replicator.core.mapping.compile_mapping import TargetMapping, compile_target
 from replicator.core.stream.decoding.dynamodb_records import numbers_of
 from replicator.core.stream_record import StreamRecord
 from replicator.core.table_spec import ChildSpec, ColumnSpec, OnDelete, SourceKey, TargetSpec

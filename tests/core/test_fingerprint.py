@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from replicator.core.mapping.attribute_paths import parse_path
-from replicator.core.mapping.compile import compile_table
+from replicator.core.mapping.compile_mapping import compile_table
 from replicator.core.mapping.fingerprint import LEFT_OUT, POLICIES, rows_digest, table_digest
 from replicator.core.mapping.key_columns import compile_key
 from replicator.core.mapping.split_strings import compile_parts

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from replicator.core.mapping.compile import compile_table
+from replicator.core.mapping.compile_mapping import compile_table
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.plan_snapshot_page import plan_changes, plan_page, records_of_page
 from replicator.core.planning.write_plan import WritePlan

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from replicator.core.mapping.child_tables import ROWS_SIZE_MAX
-from replicator.core.mapping.compile import compile_table
+from replicator.core.mapping.compile_mapping import compile_table
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.stream.decoding.dynamodb_records import decode_event, decode_page

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from replicator.core.mapping.attribute_paths import parse_path
-from replicator.core.mapping.compile import compile_table, compile_target
+from replicator.core.mapping.compile_mapping import compile_table, compile_target
 from replicator.core.table_spec import (
     SourceKey,
     TableSpec,

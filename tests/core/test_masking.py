@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.planning.dead_letter import DeadLetter
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import WritePlan

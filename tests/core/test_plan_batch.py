@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.core.mapping.compile import compile_table
+from replicator.core.mapping.compile_mapping import compile_table
 from replicator.core.planning.plan_batch import NO_IMAGE, plan_batch
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.stream.decoding.dynamodb_records import numbers_of

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.core.mapping.compile import compile_target
+from replicator.core.mapping.compile_mapping import compile_target
 from replicator.core.snapshot.scan_responses import may_exist
 from replicator.core.stream_record import Image
 from replicator.core.table_spec import KeyType, SourceKey, TargetSpec

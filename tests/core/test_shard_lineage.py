@@ -8,7 +8,6 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.core.stream.shard_facts import ListedShard, ShardFacts
 from replicator.core.stream.shard_lineage import (
     awaits_children,
     by_name,
@@ -19,6 +18,7 @@ from replicator.core.stream.shard_lineage import (
     ready_shards,
     unknown_shards,
 )
+from replicator.core.stream.table_and_shard_facts import ListedShard, ShardFacts
 from tests.support.builders import NOON, shard_facts, shard_name, shards
 
 ACCEPTED: dict[str, Any] = {"state": "gap", "gap_accepted_at": NOON}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from replicator.core.planning.batch_in_planning import PlanningState
 from replicator.core.planning.columnar_plan import plan_usual
-from replicator.core.planning.planning_state import PlanningState
 from replicator.core.planning.write_plan import TargetWrites
 from tests.benchmarks.cliffs import CLIFFS, pages_of
 from tests.benchmarks.features import compiled

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.core.mapping.compile import compile_table
+from replicator.core.mapping.compile_mapping import compile_table
 from replicator.core.mapping.split_strings import parse_pattern
 from replicator.core.table_spec import (
     KeyColumnSpec,

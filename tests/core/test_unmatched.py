@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.planning.plan_batch import NO_TARGET, UNMATCHED, plan_batch
 from replicator.core.planning.write_plan import WritePlan
 from replicator.errors import ConfigurationError

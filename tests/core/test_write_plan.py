@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.planning.row_guard_outcomes import GuardRejection, OtherOrder, accepted
+from replicator.core.planning.row_guard import GuardRejection, OtherOrder, accepted
 from replicator.core.planning.write_plan import Changes, Upserts
 from tests.support.builders import record, table_mapping, target
 from tests.support.specs import child_spec, column_spec

@@ -18,8 +18,8 @@ import pytest
 from botocore import xform_name
 
 from replicator.aws.client_factory import open_client
-from replicator.aws.region_endpoint import ExportDestination, SourceConnection
 from replicator.aws.secrets import rds_token
+from replicator.aws.source_connection import ExportDestination, SourceConnection
 from replicator.core.snapshot.export_manifest import DataFile
 from replicator.core.snapshot.scan_responses import Segment
 from replicator.errors import ExportUnfit, ReplicatorError

@@ -13,7 +13,7 @@ import pytest
 from replicator.cli.terminal.output import encode
 from replicator.cli.terminal.row_json import row_document
 from replicator.config.load_settings import load
-from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.mapping.compile_mapping import TableMapping, compile_table
 from replicator.core.planning.history_rows import HistoryRow
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import TargetWrites, WritePlan

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from replicator.app.aws_lambda.composition import function_of
+from replicator.app.aws_lambda.compose_function import function_of
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.test_snapshot import sql
 from tests.end_to_end.traffic import COLUMNS, CONFIGURED

@@ -12,7 +12,7 @@ import asyncpg
 
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.snapshot.repair_snapshots import begin_repair
+from replicator.postgres.control.snapshot.verify_repair_snapshots import begin_repair
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support.command import replicator
 from tests.support.comparison import read_rows

@@ -8,7 +8,7 @@ from typing import Any, cast
 from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.engine.ports import Source
 from replicator.engine.stream.shard_discovery import NewestStream
-from replicator.sources.dynamodb.describe_stream_throttle import DescribeStreamPace
+from replicator.sources.dynamodb.describe_stream_pace import DescribeStreamPace
 from replicator.sources.kinesis.streams import KinesisShare, KinesisStreams, ShardPace
 from tests.engine.invariants import Invariants
 from tests.engine.ledger import ALL, ANYTHING, BIG, Entry, Ledger, Value

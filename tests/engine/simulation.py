@@ -10,14 +10,14 @@ from typing import Literal, TypeVar
 
 from botocore.exceptions import ClientError
 
-from replicator.core.mapping.compile import TableMapping, compile_table
-from replicator.core.stream.shard_facts import parents_of
+from replicator.core.mapping.compile_mapping import TableMapping, compile_table
+from replicator.core.stream.table_and_shard_facts import parents_of
 from replicator.core.table_spec import OnGap, SourceKey, TableSpec, TargetSpec
 from replicator.core.telemetry_events import TableHalted, TaskFailed, TelemetryEvent, unobserved
 from replicator.engine.ports import ControlPorts, Source
 from replicator.engine.snapshot.read_rate_limit import ReadPacing
-from replicator.engine.stream.batch_pipeline import BatchPipeline
 from replicator.engine.stream.page_budget import PageBudget
+from replicator.engine.stream.plan_and_apply_batch import BatchPipeline
 from replicator.engine.stream.shard_discovery import NewestStream, ShardDiscovery
 from replicator.engine.worker.refresh_and_advance_tables import TableAdvancer
 from replicator.engine.worker.supervisor import Reporting
@@ -29,7 +29,7 @@ from replicator.errors import (
     SinkUnavailable,
     SourceUnavailable,
 )
-from replicator.sources.dynamodb.describe_stream_throttle import DescribeStreamPace
+from replicator.sources.dynamodb.describe_stream_pace import DescribeStreamPace
 from tests.engine.invariants import Invariants
 from tests.engine.ledger import ALL, BIG, REFUSED, Ledger, Value
 from tests.support.fake_leases import FakeLeases, LeaseTable

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Iterable
 from datetime import datetime
 
-from replicator.core.planning.row_guard_outcomes import Applied
+from replicator.core.planning.row_guard import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.stream.batch_size import BatchSize
 from replicator.core.stream.claims import Advance, Claim
-from replicator.engine.stream.batch_pipeline import Batch, BatchPipeline
+from replicator.engine.stream.plan_and_apply_batch import Batch, BatchPipeline
 from replicator.errors import BatchTooSlow, SinkBusy
 from tests.support.builders import NOON, claim, record, table_mapping
 

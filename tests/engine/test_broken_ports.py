@@ -21,7 +21,7 @@ from replicator.core.status.deployment_problems import diagnose
 from replicator.core.status.deployment_status import Status, WorkerStatus
 from replicator.core.status.worker_report import WorkerReport, report_document, report_of
 from replicator.core.telemetry_events import TaskFailed, TaskRecovered, TelemetryEvent
-from replicator.engine.stream import batch_pipeline as pipeline
+from replicator.engine.stream import plan_and_apply_batch as pipeline
 from replicator.engine.worker.worker_report_collector import WorkerReportCollector
 from replicator.errors import SourceUnavailable
 from replicator.monitoring.liveness_and_readiness import table_readiness

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import pytest
 
-from replicator.core.mapping.compile import TargetMapping
+from replicator.core.mapping.compile_mapping import TargetMapping
 from replicator.core.snapshot.scan_responses import FoundItems
-from replicator.core.stream.shard_facts import ShardFacts
+from replicator.core.stream.table_and_shard_facts import ShardFacts
 from replicator.core.stream_record import Image, Page
 from replicator.core.values.dynamodb_json import decode_image
 from replicator.core.verify.row_diff import Expectation, FoundRow

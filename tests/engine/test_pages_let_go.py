@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from replicator.core.planning.row_guard_outcomes import Applied
+from replicator.core.planning.row_guard import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.stream.claims import Advance, Claim
 from replicator.core.stream_record import Page, StreamRecord
 from replicator.core.telemetry_events import unobserved
 from replicator.engine.ports import ControlPorts
-from replicator.engine.stream.batch_pipeline import BatchPipeline
 from replicator.engine.stream.page_budget import KEPT_BYTES_OF_A_SLOT, PageBudget, PageSlots
+from replicator.engine.stream.plan_and_apply_batch import BatchPipeline
 from replicator.engine.stream.shard_replicator import ShardReplicator, ShardTask, SharedParts
 from tests.support.builders import claim, record, table_mapping
 from tests.support.virtual_time import VirtualClock, in_virtual_time, running_clock, until

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.shard_facts import PolledShard, TableFacts
+from replicator.core.stream.table_and_shard_facts import PolledShard, TableFacts
 from replicator.engine.worker.table_runtime_state import Table, Unit
 from tests.support.mappings import mapping
 

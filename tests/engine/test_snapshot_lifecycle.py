@@ -11,7 +11,7 @@ from replicator.clock import SystemClock
 from replicator.core.snapshot.export_windows import SINCE_MARGIN, Recovery
 from replicator.core.snapshot.snapshot_state import SnapshotFacts
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.shard_facts import TableFacts
+from replicator.core.stream.table_and_shard_facts import TableFacts
 from replicator.engine.ports import Snapshots
 from replicator.engine.snapshot.snapshot_lifecycle import SnapshotLifecycle
 from replicator.errors import SourceDenied, SourceUnavailable

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from replicator.app.daemon import notifications
+from replicator.app.daemon import deliver_notices as notifications
 from replicator.config.settings import NotificationSettings
 from replicator.core.status.notices import Due, Notice
 from replicator.core.telemetry_events import TaskFailed, TaskRecovered, TelemetryEvent

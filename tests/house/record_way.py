@@ -6,7 +6,7 @@ import json
 from replicator.clock import SystemClock
 from replicator.core.stream.decoding.dynamodb_records import decode_page
 from replicator.core.table_spec import TargetSpec
-from replicator.engine.stream.batch_pipeline import Batch, BatchPipeline
+from replicator.engine.stream.plan_and_apply_batch import Batch, BatchPipeline
 from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.write.plan_writer import PostgresSink
 from tests.house.ways import Way, followed

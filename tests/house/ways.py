@@ -12,7 +12,7 @@ from typing import Any
 
 import replicator
 from replicator.config.load_settings import load
-from replicator.core.mapping.compile import compile_table
+from replicator.core.mapping.compile_mapping import compile_table
 from replicator.core.table_spec import SourceKey
 
 PACKAGE = Path(replicator.__file__).parent

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from replicator.app.aws_lambda import apply_batches as batches
-from replicator.core.mapping.compile import compile_table
+from replicator.core.mapping.compile_mapping import compile_table
 from replicator.errors import (
     BatchTooSlow,
     ConfigurationError,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from replicator.core.mapping.compile import compile_table
+from replicator.core.mapping.compile_mapping import compile_table
 from replicator.errors import ConfigurationError, ReplicatorError, UnknownRecord
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.schema.migrate import migrate

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.planning.row_guard_outcomes import Applied
+from replicator.core.planning.row_guard import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.stream.claims import Advance, Claim
 from replicator.core.stream_record import Page, Position

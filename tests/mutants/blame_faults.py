@@ -13,10 +13,10 @@ BLAME_MUTANTS = [
     ),
     Mutant(
         "what a trigger raises against every row is blamed on each",
-        "replicator/postgres/write/find_refused_rows.py",
+        "replicator/postgres/write/blame_row_or_table.py",
         "        raised = may_mean_every_row(sqlstate)\n",
         "        raised = False\n",
-        "tests/postgres/test_find_refused_rows.py"
+        "tests/postgres/test_blame_row_or_table.py"
         "::test_what_a_trigger_raises_against_every_row_halts_the_table",
     ),
     Mutant(
@@ -45,7 +45,7 @@ BLAME_MUTANTS = [
     ),
     Mutant(
         "a row is blamed although the table refuses every row",
-        "replicator/postgres/write/find_refused_rows.py",
+        "replicator/postgres/write/blame_row_or_table.py",
         "                    if name == writes.target.name:",
         "                    if not name:",
         "tests/faults/test_target_at_fault.py"

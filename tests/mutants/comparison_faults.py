@@ -20,7 +20,7 @@ RUNBOOK = "tests/docs/test_runbook.py"
 
 COMPARISON = "replicator/engine/verify/confirm_differences.py"
 SNAPSHOTS = "replicator/postgres/control/snapshot/snapshots.py"
-REPAIRING = "replicator/postgres/control/snapshot/repair_snapshots.py"
+REPAIRING = "replicator/postgres/control/snapshot/verify_repair_snapshots.py"
 REGISTRY = "replicator/postgres/schema/registered_mappings.py"
 ADDING = "replicator/postgres/schema/add_auto_columns.py"
 MEETING = "replicator/app/daemon/auto_column_watch.py"
@@ -91,7 +91,7 @@ COMPARISON_MUTANTS = [
     ),
     Mutant(
         "a worker writes a target that rounds",
-        "replicator/app/startup_checks.py",
+        "replicator/app/prepare_tables.py",
         "for source, finding in found.unfit.items()",
         "for source, finding in found.unfit.items() if not source",
         ROUNDS,

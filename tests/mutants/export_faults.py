@@ -15,7 +15,7 @@ SEGMENTS = "replicator/postgres/control/snapshot/segment_claims.py"
 EXPORT_MUTANTS = [
     Mutant(
         "a page that is written in parts is counted with each of them",
-        "replicator/engine/snapshot/page_pipeline.py",
+        "replicator/engine/snapshot/plan_and_apply_page.py",
         "PART_OF_A_PAGE = SegmentAdvance(position=None, items=0,",
         "PART_OF_A_PAGE = SegmentAdvance(position=None, items=2,",
         "tests/postgres/test_page_counts.py",

@@ -98,7 +98,7 @@ MUTANTS = [
     ),
     Mutant(
         "the first change of a key wins",
-        "replicator/core/planning/planning_state.py",
+        "replicator/core/planning/batch_in_planning.py",
         "zip(self.keys.values(), self.keys, strict=True)",
         "[(key, index) for index, key in reversed(self.keys.items())]",
         PLAN,
@@ -343,7 +343,7 @@ MUTANTS = [
     ),
     Mutant(
         "a parent that a failover has lost is named without its own",
-        "replicator/postgres/control/stream/shard_store.py",
+        "replicator/postgres/control/stream/table_and_shard_store.py",
         "fetchval(self._control.sql(ON_RECORD), *known) < len(beside)",
         "fetchval(self._control.sql(ON_RECORD), *known) < 0",
         FENCE,
@@ -544,7 +544,7 @@ MUTANTS = [
     ),
     Mutant(
         "a parent that nobody lists is never owed, though some of it was read",
-        "replicator/engine/stream/batch_pipeline.py",
+        "replicator/engine/stream/plan_and_apply_batch.py",
         "            owed=True,\n",
         "",
         SCHEDULES,

@@ -4,7 +4,7 @@ from tests.mutants.mutant import Mutant
 
 GUARD = "tests/postgres/test_row_guard.py"
 SEGMENTS = "tests/postgres/test_segment_claims.py"
-DELIVERIES = "tests/postgres/test_lambda_deliveries.py"
+DELIVERIES = "tests/postgres/test_lambda_writer.py"
 FUNCTION = "tests/lambda_mode/test_function.py"
 
 ORDERS = "replicator/postgres/write/version_comparison_sql.py"
@@ -14,7 +14,7 @@ MODES = "replicator/postgres/control/stream/ordering_mode_switch.py"
 CLAIMS = "replicator/postgres/control/snapshot/segment_claims.py"
 PAGES = "replicator/postgres/write/fence.py"
 SNAPSHOTS = "replicator/postgres/control/snapshot/snapshots.py"
-LAMBDA = "replicator/postgres/write/lambda_deliveries.py"
+LAMBDA = "replicator/postgres/write/lambda_writer.py"
 
 GUARD_MUTANTS = [
     # the newest change of each row

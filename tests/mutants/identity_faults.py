@@ -86,7 +86,7 @@ IDENTITY_MUTANTS = [
     ),
     Mutant(
         "nobody looks at the key of the table that is read",
-        "replicator/app/daemon/composition.py",
+        "replicator/app/daemon/compose_table.py",
         "    require_key(mapping.spec.name, description.key, mapping.source_key)\n",
         "    _ = require_key\n",
         f"{KEY_CHANGED}::test_a_snapshot_that_is_asked_for_reads_no_table_with_another_key",
@@ -156,7 +156,7 @@ IDENTITY_MUTANTS = [
     ),
     Mutant(
         "records of a table with another key are applied",
-        "replicator/core/planning/planning_state.py",
+        "replicator/core/planning/batch_in_planning.py",
         "require_keys_alike(mapping.spec.name, images[0], mapping.source_key)",
         "_ = require_keys_alike",
         f"{FUNCTION}::test_events_of_a_table_with_another_key_halt_the_table_at_the_first_one",

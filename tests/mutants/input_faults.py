@@ -67,7 +67,7 @@ INPUT_MUTANTS = [
     ),
     Mutant(
         "nobody has to decide about rows that were there before",
-        "replicator/postgres/schema/check_existing_rows.py",
+        "replicator/postgres/schema/rows_before_first_claim.py",
         "        if not rows:\n",
         "        if rows:\n",
         f"{EXISTING_ROWS}::test_until_it_is_said_what_becomes_of_them_nothing_is_written",
@@ -84,7 +84,7 @@ INPUT_MUTANTS = [
         "replicator/core/snapshot/snapshot_state.py",
         "((100, 0.5), (1000, 0.25), (10_000, 0.1))",
         "((1000, 0.5),)",
-        "tests/core/test_plan_stale_row_sweep.py",
+        "tests/core/test_plan_row_deletions.py",
     ),
     Mutant(
         "only types keep a worker from an unfit target",

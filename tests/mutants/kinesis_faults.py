@@ -207,7 +207,7 @@ KINESIS_MUTANTS = [
     ),
     Mutant(
         "a shard of a merge begins as soon as one of its parents is read",
-        "replicator/core/stream/shard_facts.py",
+        "replicator/core/stream/table_and_shard_facts.py",
         "return (adjacent,) if parent is None else (parent, adjacent)",
         "return (adjacent,) if parent is None else (parent,)",
         SCHEDULES,

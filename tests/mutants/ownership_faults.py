@@ -19,8 +19,8 @@ FENCED = "tests/contract/test_fence.py"
 
 DESCRIBES = "tests/scale/test_describes.py"
 LISTINGS = "tests/scale/test_listings.py"
-TURNS = "replicator/postgres/control/stream/shared_describe_stream_limiter.py"
-PACE = "replicator/sources/dynamodb/describe_stream_throttle.py"
+TURNS = "replicator/postgres/control/stream/describe_stream_turns.py"
+PACE = "replicator/sources/dynamodb/describe_stream_pace.py"
 PURPOSES = "replicator/core/stream/describe_stream_quota.py"
 
 BALANCE = "replicator/core/leases/fair_shares.py"
@@ -185,7 +185,7 @@ OWNERSHIP_MUTANTS = [
     ),
     Mutant(
         "a stream whose shards all ended is listed again and again",
-        "replicator/postgres/control/stream/shard_store.py",
+        "replicator/postgres/control/stream/table_and_shard_store.py",
         "                          limit 1) as one\n",
         "                          limit 0) as one\n",
         "tests/postgres/test_open_shards.py",
@@ -209,7 +209,7 @@ OWNERSHIP_MUTANTS = [
         TURNS,
         "where taken <> all($6::timestamptz[])",
         "where $6::timestamptz[] is not null",
-        "tests/postgres/test_shared_describe_stream_limiter.py",
+        "tests/postgres/test_describe_stream_turns.py",
     ),
     Mutant(
         "streams are listed every half minute, however many they are",
@@ -258,7 +258,7 @@ OWNERSHIP_MUTANTS = [
         TURNS,
         " where not $5\n",
         " where $5 is not null\n",
-        "tests/postgres/test_shared_describe_stream_limiter.py",
+        "tests/postgres/test_describe_stream_turns.py",
     ),
     Mutant(
         "a listing that waits for its turns is silent",
@@ -276,7 +276,7 @@ OWNERSHIP_MUTANTS = [
     ),
     Mutant(
         "a shard whose row has changed is polled as it was",
-        "replicator/postgres/control/stream/shard_store.py",
+        "replicator/postgres/control/stream/table_and_shard_store.py",
         "if known is None or known[0] != row else known",
         "if known is None else known",
         "tests/postgres/test_open_shards.py",

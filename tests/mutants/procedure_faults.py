@@ -241,7 +241,7 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "a sweep leaves child rows of no parent",
-        "replicator/core/planning/plan_stale_row_sweep.py",
+        "replicator/core/planning/plan_row_deletions.py",
         "TargetWrites(own, sweep=True)",
         "TargetWrites(own)",
         ORPHANS,
@@ -255,10 +255,10 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "a sweep takes rows of every target",
-        "replicator/core/planning/plan_stale_row_sweep.py",
+        "replicator/core/planning/plan_row_deletions.py",
         "    if own.name != target:\n        return writes\n",
         "",
-        "tests/core/test_plan_stale_row_sweep.py",
+        "tests/core/test_plan_row_deletions.py",
     ),
     Mutant(
         "a sweep of nearly everything asks nobody",
@@ -394,7 +394,7 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "a shard is forgotten that is not finished",
-        "replicator/postgres/control/stream/shard_store.py",
+        "replicator/postgres/control/stream/table_and_shard_store.py",
         "   and (state = 'done' or state = 'gap' and gap_accepted_at is not null)\n",
         "",
         f"{FENCE}::test_only_a_shard_that_is_finished_is_forgotten",

@@ -155,14 +155,14 @@ PROOF_MUTANTS = [
     ),
     Mutant(
         "whoever waits for a lock waits in the pool",
-        "replicator/postgres/connection/lock_waits_beside_pool.py",
+        "replicator/postgres/connection/table_lock_waits.py",
         "            if blocked is None:\n",
         "            if blocked is None or blocked:\n",
         f"{LOCKED}::test_eight_locked_tables_of_nine_keep_no_connection_from_the_ninth",
     ),
     Mutant(
         "nobody looks for whom a transaction waits",
-        "replicator/postgres/connection/lock_waits_beside_pool.py",
+        "replicator/postgres/connection/table_lock_waits.py",
         '    if database.settings.pooler != "none":\n',
         "    if patience_seconds:\n",
         f"{LOCKED}::test_a_locked_target_is_named_with_the_session_that_has_the_lock",

@@ -3,20 +3,20 @@
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
+from replicator.core.planning.plan_row_deletions import plan_sweep
 from replicator.core.planning.plan_snapshot_page import plan_page, records_of_page
-from replicator.core.planning.plan_stale_row_sweep import plan_sweep
 from replicator.core.snapshot.snapshot_state import SegmentAdvance, SegmentClaim, SnapshotFacts
 from replicator.core.stream.claims import Advance
-from replicator.core.stream.shard_facts import ListedShard
+from replicator.core.stream.table_and_shard_facts import ListedShard
 from replicator.core.stream_record import StreamRecord
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.snapshot.segment_claims import Segments
 from replicator.postgres.control.snapshot.snapshots import Snapshots
 from replicator.postgres.control.stream.shard_claims import Claims
-from replicator.postgres.control.stream.shard_store import ShardStore
+from replicator.postgres.control.stream.table_and_shard_store import ShardStore
 from replicator.postgres.read.find_stale_rows import StaleRows
 from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.write.plan_writer import PostgresSink, SegmentSink

@@ -10,8 +10,8 @@ from typing import get_args
 import asyncpg
 import pytest
 
+from replicator.core.planning.plan_row_deletions import plan_sweep
 from replicator.core.planning.plan_snapshot_page import plan_page, records_of_page
-from replicator.core.planning.plan_stale_row_sweep import plan_sweep
 from replicator.core.snapshot.snapshot_state import SegmentAdvance, SnapshotFacts
 from replicator.core.table_spec import KeyColumnSpec, KeyType, TargetSpec
 from replicator.core.values.column_types import ROWS, key_types, parse_type

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from replicator.core.mapping.auto_columns import COLUMNS_MAX, AutoColumn, with_auto_columns
-from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.mapping.compile_mapping import TableMapping, compile_table
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.stream.claims import Advance
 from replicator.core.stream_record import Position

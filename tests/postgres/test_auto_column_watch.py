@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from replicator.app.daemon.auto_column_watch import NAME_LENGTH_MAX, NAMES_MAX, AutoColumns
 from replicator.config.load_settings import load
 from replicator.core.mapping.auto_columns import with_auto_columns
-from replicator.core.mapping.compile import compile_table
+from replicator.core.mapping.compile_mapping import compile_table
 from replicator.core.table_spec import SourceKey, TableSpec, TargetSpec
 from replicator.core.telemetry_events import BatchApplied
 from replicator.postgres.connection.connect import ConnectionSettings

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.postgres.connection.connect import ConnectionSettings, connect
 from replicator.postgres.schema.catalog import read_catalog
 from replicator.postgres.schema.database_survey import survey

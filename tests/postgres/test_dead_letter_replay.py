@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.stream.claims import Advance, Claim
 from replicator.core.stream_record import Position, StreamRecord

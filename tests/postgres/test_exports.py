@@ -21,7 +21,7 @@ from replicator.errors import Fenced, NotClaimable
 from replicator.postgres.control.snapshot.exports import ExportRecords
 from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
 from replicator.postgres.control.stream.shard_claims import Claims
-from replicator.postgres.control.stream.shard_store import ShardStore
+from replicator.postgres.control.stream.table_and_shard_store import ShardStore
 from replicator.postgres.write.plan_writer import SegmentSink
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping, target

@@ -11,7 +11,7 @@ from replicator.core.snapshot.snapshot_state import SnapshotFacts
 from replicator.core.stream.claims import Advance, Claim
 from replicator.core.stream_record import Position
 from replicator.core.table_spec import TargetSpec
-from replicator.postgres.control.snapshot.repair_snapshots import begin_repair
+from replicator.postgres.control.snapshot.verify_repair_snapshots import begin_repair
 from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.write.dead_letter_replay import Replay, Tried
 from replicator.postgres.write.plan_writer import PostgresSink

@@ -12,14 +12,14 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from replicator.core.stream.shard_facts import ListedShard, StreamOver
+from replicator.core.stream.table_and_shard_facts import ListedShard, StreamOver
 from replicator.postgres.control.forget_table import Forgetting
-from replicator.postgres.control.snapshot.repair_snapshots import begin_repair
+from replicator.postgres.control.snapshot.verify_repair_snapshots import begin_repair
 from replicator.postgres.control.source_switch import SourceSwitch
 from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
 from replicator.postgres.control.stream.ordering_mode_switch import leave_guard
-from replicator.postgres.control.stream.shard_store import ShardStore
 from replicator.postgres.control.stream.stream_retention import StreamRetention
+from replicator.postgres.control.stream.table_and_shard_store import ShardStore
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, table_mapping, target
 from tests.support.waiting import eventually

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.errors import ConfigurationError, MigrationDue, SinkBusy
 from replicator.postgres.connection.connect import ConnectionSettings, connect
 from replicator.postgres.schema import migrate as migrating

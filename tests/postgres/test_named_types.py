@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.table_spec import TargetSpec
 from replicator.core.values.column_types import ROWS, ColumnType, parse_type

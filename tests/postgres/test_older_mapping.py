@@ -1,6 +1,6 @@
 """A row says under which mapping it was written, as long as transaction numbers tell."""
 
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.table_spec import TargetSpec
 from replicator.core.verify.row_diff import MustBe
 from replicator.postgres.connection.connect import ConnectionSettings

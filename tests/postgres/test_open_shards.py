@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
-from replicator.core.stream.shard_facts import PolledShard
 from replicator.core.stream.shard_lineage import FINISHED_SHARDS_KEPT, forgettable_shards
-from replicator.postgres.control.stream.shard_store import ENDED_SECONDS, ShardStore
+from replicator.core.stream.table_and_shard_facts import PolledShard
+from replicator.postgres.control.stream.table_and_shard_store import ENDED_SECONDS, ShardStore
 from tests.support.control import DEPLOYMENT, Control, control_pool, control_schema
 
 CURRENT, OLDER = "arn-2", "arn-1"

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import pytest
 
 from replicator.clock import SystemClock
-from replicator.core.planning.row_guard_outcomes import Applied
+from replicator.core.planning.row_guard import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.snapshot.scan_responses import ScanPage
 from replicator.core.snapshot.snapshot_state import SegmentAdvance, SegmentClaim
 from replicator.core.telemetry_events import unobserved
-from replicator.engine.snapshot.page_pipeline import PagePipeline
+from replicator.engine.snapshot.plan_and_apply_page import PagePipeline
 from replicator.engine.stream.read_and_commit_progress import ReadAndCommitProgress
 from replicator.errors import BatchTooSlow, SinkUnavailable
 from replicator.postgres.write.plan_writer import SegmentSink

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from replicator.clock import SystemClock
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.stream.claims import Claim
 from replicator.core.stream_record import StreamRecord
 from replicator.core.telemetry_events import unobserved
-from replicator.engine.stream.batch_pipeline import Batch, BatchPipeline
+from replicator.engine.stream.plan_and_apply_batch import Batch, BatchPipeline
 from replicator.errors import Fenced, SchemaMismatch
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database

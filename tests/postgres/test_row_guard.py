@@ -12,7 +12,7 @@ import pytest
 
 import replicator
 from replicator.core.mapping.item_keys import item_key_json
-from replicator.core.planning.row_guard_outcomes import Applied, Guard
+from replicator.core.planning.row_guard import Applied, Guard
 from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream_record import StreamRecord
 from replicator.core.table_spec import TargetSpec

@@ -11,7 +11,7 @@ from replicator.core.table_spec import TargetSpec
 from replicator.errors import Fenced, NotClaimable
 from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
 from replicator.postgres.control.stream.shard_claims import Claims
-from replicator.postgres.control.stream.shard_store import ShardStore
+from replicator.postgres.control.stream.table_and_shard_store import ShardStore
 from replicator.postgres.read.find_stale_rows import StaleRows
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping

@@ -10,8 +10,8 @@ from typing import TypeVar
 import pytest
 
 from replicator.core.planning.plan_batch import plan_batch
+from replicator.core.planning.plan_row_deletions import plan_sweep
 from replicator.core.planning.plan_snapshot_page import plan_page
-from replicator.core.planning.plan_stale_row_sweep import plan_sweep
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.snapshot.snapshot_state import (
     SegmentAdvance,
@@ -21,7 +21,7 @@ from replicator.core.snapshot.snapshot_state import (
 )
 from replicator.core.stream.claims import Advance, Claim
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.shard_facts import ListedShard
+from replicator.core.stream.table_and_shard_facts import ListedShard
 from replicator.core.stream_record import StreamRecord
 from replicator.core.table_spec import TargetSpec
 from replicator.errors import Fenced, NotClaimable
@@ -31,7 +31,7 @@ from replicator.postgres.control.snapshot.segment_claims import Segments
 from replicator.postgres.control.snapshot.snapshots import Snapshots
 from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
 from replicator.postgres.control.stream.shard_claims import Claims
-from replicator.postgres.control.stream.shard_store import ShardStore
+from replicator.postgres.control.stream.table_and_shard_store import ShardStore
 from replicator.postgres.read.find_stale_rows import StaleRows
 from replicator.postgres.write.dead_letter_replay import Replay
 from replicator.postgres.write.plan_writer import PostgresSink, SegmentSink

@@ -9,7 +9,6 @@ import asyncpg
 import pytest
 
 from replicator.core.stream.claims import Claim
-from replicator.core.stream.shard_facts import ListedShard, StreamOver
 from replicator.core.stream.source_kind import (
     DYNAMODB_STREAMS,
     KINESIS,
@@ -19,14 +18,15 @@ from replicator.core.stream.source_kind import (
     share_of,
     share_of_creation,
 )
+from replicator.core.stream.table_and_shard_facts import ListedShard, StreamOver
 from replicator.errors import Fenced
 from replicator.postgres.control.source_switch import SourceSwitch
 from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
 from replicator.postgres.control.stream.generations import Shares
 from replicator.postgres.control.stream.ordering_mode_switch import leave_guard
 from replicator.postgres.control.stream.shard_claims import Claims
-from replicator.postgres.control.stream.shard_store import ShardStore
 from replicator.postgres.control.stream.stream_retention import StreamRetention
+from replicator.postgres.control.stream.table_and_shard_store import ShardStore
 from tests.postgres.loaded import Loaded, registered
 from tests.support.builders import NOON, STREAM, table_mapping, target
 

@@ -19,7 +19,7 @@ from replicator.core.status.status_shard_pages import (
 )
 from replicator.postgres.control.status_reads import read_knowledge
 from replicator.postgres.control.status_shards import read_ended, read_status_shards
-from replicator.postgres.control.stream.shard_store import ShardStore
+from replicator.postgres.control.stream.table_and_shard_store import ShardStore
 from tests.support.control import DEPLOYMENT, Control, control_pool, control_schema, stream_arn
 from tests.support.many_shards import fill
 

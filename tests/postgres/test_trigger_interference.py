@@ -16,7 +16,7 @@ from replicator.postgres.connection.control_schema_names import ControlSchema
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.ordering_mode_switch import switch_ordering_mode
 from replicator.postgres.write.dead_letter_replay import Replay
-from replicator.postgres.write.lambda_deliveries import Deliveries
+from replicator.postgres.write.lambda_writer import Deliveries
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping, target
 from tests.support.specs import child_spec, column_spec

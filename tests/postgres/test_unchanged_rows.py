@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from replicator.core.mapping.compile import compile_table
+from replicator.core.mapping.compile_mapping import compile_table
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.table_spec import ChildSpec, ColumnSpec, TableSpec, TargetSpec
 from replicator.core.telemetry_events import Operation

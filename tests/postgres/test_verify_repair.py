@@ -14,7 +14,7 @@ from replicator.core.stream_record import Image
 from replicator.engine.snapshot.read_rate_limit import ReadPacing
 from replicator.engine.verify.repair_rows import Faulty
 from replicator.errors import ConfigurationError, SourceDenied
-from replicator.postgres.control.snapshot.repair_snapshots import begin_repair
+from replicator.postgres.control.snapshot.verify_repair_snapshots import begin_repair
 from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
 from tests.postgres.loaded import Loaded, registered
 from tests.support.builders import record, table_mapping

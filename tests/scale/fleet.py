@@ -12,8 +12,8 @@ from typing import Any
 
 from replicator.core.leases.fair_shares import IDLE
 from replicator.core.leases.lease_owners import WorkerSign
-from replicator.core.stream.shard_facts import ListedShard
 from replicator.core.stream.shard_load import ShardLoad
+from replicator.core.stream.table_and_shard_facts import ListedShard
 from replicator.core.stream_record import Position
 from replicator.core.telemetry_events import TaskFailed, TelemetryEvent, unobserved
 from replicator.engine.ports import ControlPorts
@@ -27,7 +27,7 @@ from replicator.engine.worker.refresh_and_advance_tables import TableAdvancer
 from replicator.engine.worker.supervisor import Reporting
 from replicator.engine.worker.table_runtime_state import Runner, Table, WorkerSettings
 from replicator.engine.worker.worker import Worker
-from replicator.sources.dynamodb.describe_stream_throttle import DescribeStreamPace
+from replicator.sources.dynamodb.describe_stream_pace import DescribeStreamPace
 from replicator.sources.dynamodb.streams import DynamoDBStreams
 from tests.scale.servers import Servers, Stream
 from tests.support.fake_leases import FakeLeases, LeaseTable

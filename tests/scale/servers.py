@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from botocore.exceptions import ClientError
 
 from replicator.coordination.dynamodb_leases import BATCH_MAX
-from replicator.core.stream.shard_facts import ListedShard
+from replicator.core.stream.table_and_shard_facts import ListedShard
 from replicator.engine.stream.shard_discovery import NewestStream
 from replicator.errors import CoordinationUnavailable, SinkUnavailable
 from replicator.sources.dynamodb.streams import SHARDS_PER_PAGE

@@ -12,7 +12,7 @@ from replicator.core.stream.describe_stream_quota import (
     Purpose,
 )
 from replicator.engine.stream.shard_discovery import CHILDREN_SECONDS_MAX
-from replicator.sources.dynamodb.describe_stream_throttle import REFUSED_SECONDS, DescribeStreamPace
+from replicator.sources.dynamodb.describe_stream_pace import REFUSED_SECONDS, DescribeStreamPace
 from tests.scale.fleet import Fleet
 from tests.scale.servers import DESCRIBES_A_SECOND, LATENCY_SECONDS, Bill
 from tests.support.fakes import FakeTurns

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.mapping.compile_mapping import TableMapping, compile_table
 from replicator.core.stream.claims import Claim
 from replicator.core.stream.decoding.dynamodb_records import numbers_of
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.shard_facts import ListedShard, ShardFacts
+from replicator.core.stream.table_and_shard_facts import ListedShard, ShardFacts
 from replicator.core.stream_record import Event, StreamRecord
 from replicator.core.table_spec import KeyType, SourceKey, TableSpec, TargetSpec
 from tests.support.specs import column_spec

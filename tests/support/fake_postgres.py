@@ -9,22 +9,22 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.mapping.item_keys import item_key_json
-from replicator.core.planning.row_guard_outcomes import Applied, GuardRejection
+from replicator.core.planning.row_guard import Applied, GuardRejection
 from replicator.core.planning.write_plan import TargetWrites, WritePlan
 from replicator.core.stream.claims import Advance, Claim
 from replicator.core.stream.order_by_time import later
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.shard_facts import (
+from replicator.core.stream.shard_load import ShardLoad
+from replicator.core.stream.stream_generations import TIMES, generation
+from replicator.core.stream.table_and_shard_facts import (
     GapFacts,
     PolledShard,
     ShardFacts,
     ShardRowState,
     parents_of,
 )
-from replicator.core.stream.shard_load import ShardLoad
-from replicator.core.stream.stream_generations import TIMES, generation
 from replicator.core.stream_record import Position, Version
 from replicator.core.table_spec import InitialLoad
 from replicator.errors import BatchRejected, BatchTooSlow, Fenced, NotClaimable, PositionLost

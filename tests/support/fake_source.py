@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from replicator.core.stream.stream_generations import label_time
 from replicator.engine.stream.shard_discovery import NewestStream
 from replicator.errors import StreamUnfit, StreamVanished
-from replicator.sources.dynamodb.describe_stream_throttle import DescribeStreamPace
+from replicator.sources.dynamodb.describe_stream_pace import DescribeStreamPace
 from replicator.sources.dynamodb.streams import DynamoDBStreams
 from tests.support.faults import Send
 from tests.support.scripted_streams.errors import Refusal

@@ -6,13 +6,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from replicator.core.leases.lease_owners import WorkerSign
-from replicator.core.mapping.compile import TableMapping
-from replicator.core.planning.row_guard_outcomes import Applied
+from replicator.core.mapping.compile_mapping import TableMapping
+from replicator.core.planning.row_guard import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.stream.claims import Advance, Claim
 from replicator.core.stream.describe_stream_quota import OTHERS_SECONDS, TURNS_KEPT, Purpose
 from replicator.core.stream.gap_proof import older_stream
-from replicator.core.stream.shard_facts import (
+from replicator.core.stream.table_and_shard_facts import (
     Belief,
     DeadLetterCounts,
     GapFacts,
@@ -28,8 +28,8 @@ from replicator.core.stream_record import Position
 from replicator.core.table_spec import InitialLoad
 from replicator.core.telemetry_events import GapKind
 from replicator.errors import Fenced
-from replicator.postgres.control.stream.listing_turns import ABANDONED_SECONDS
-from replicator.postgres.control.stream.shard_store import ENDED_SECONDS
+from replicator.postgres.control.stream.shard_listing_turns import ABANDONED_SECONDS
+from replicator.postgres.control.stream.table_and_shard_store import ENDED_SECONDS
 from tests.support.fake_postgres import (
     TABLE_FIELDS,
     FakePostgres,

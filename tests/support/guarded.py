@@ -7,9 +7,9 @@ from typing import Any
 
 import asyncpg
 
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.planning.row_guard_outcomes import Applied, Guard, Versioning
+from replicator.core.planning.row_guard import Applied, Guard, Versioning
 from replicator.core.stream.source_kind import kind_of
 from replicator.core.stream.stream_generations import SCAN, generation
 from replicator.core.stream_record import StreamRecord

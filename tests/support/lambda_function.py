@@ -8,11 +8,11 @@ from typing import Any
 
 import asyncpg
 
-from replicator.app.aws_lambda.composition import function_of
+from replicator.app.aws_lambda.compose_function import function_of
 from replicator.app.aws_lambda.execution_environment import BatchResponse, ExecutionEnvironment
 from replicator.config.load_settings import load
 from replicator.config.settings import Settings
-from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.mapping.compile_mapping import TableMapping, compile_table
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.schema.migrate import migrate
 from tests.support.builders import KEY

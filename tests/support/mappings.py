@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.mapping.compile_mapping import TableMapping, compile_table
 from replicator.core.table_spec import (
     InitialLoad,
     KeyType,

@@ -4,10 +4,10 @@ from collections.abc import Collection
 from typing import Any
 
 from replicator.clock import Clock
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.snapshot.snapshot_state import SnapshotFacts
 from replicator.core.telemetry_events import Observe
-from replicator.engine.snapshot.page_pipeline import PagePipeline
+from replicator.engine.snapshot.plan_and_apply_page import PagePipeline
 from replicator.engine.snapshot.read_rate_limit import PacedItems, ReadPacing
 from replicator.engine.snapshot.segment_load import SnapshotParts
 from replicator.engine.snapshot.snapshot_lifecycle import SnapshotLifecycle

@@ -180,7 +180,7 @@ def _import_all() -> None:
 async def _open_clients() -> None:
     """So that every fork has the SDK's descriptions of services, read and parsed."""
     clients = import_module("replicator.aws.client_factory")
-    place = import_module("replicator.aws.region_endpoint")
+    place = import_module("replicator.aws.source_connection")
     nowhere = place.SourceConnection(region="us-east-1", endpoint_url="http://127.0.0.1:1")
     for service in ("dynamodb", "dynamodbstreams"):
         async with clients.open_client(service, nowhere):

@@ -10,7 +10,7 @@ from replicator.app.refuse_unfit_targets import require_fit
 from replicator.config.settings import Settings
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.dead_letters import DeadLetters, Letter, LetterFilter
+from replicator.postgres.control.dead_letter_reads import DeadLetters, Letter, LetterFilter
 from replicator.postgres.write.dead_letter_replay import Replay, Tried
 
 LETTERS_MAX = 10_000

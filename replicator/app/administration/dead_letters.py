@@ -10,7 +10,7 @@ from replicator.app.administration.open_control_schema import (
 )
 from replicator.config.settings import Settings
 from replicator.errors import ConfigurationError
-from replicator.postgres.control.dead_letters import (
+from replicator.postgres.control.dead_letter_reads import (
     DeadLetters,
     Evidence,
     Letter,

@@ -11,7 +11,7 @@ from replicator.app.administration.open_control_schema import (
 )
 from replicator.config.settings import Settings
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.shard_facts import GapFacts, TableFacts
+from replicator.core.stream.table_and_shard_facts import GapFacts, TableFacts
 from replicator.errors import ConfigurationError
 from replicator.postgres.control.snapshot.snapshots import Snapshots
 from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts

@@ -6,10 +6,10 @@ from difflib import get_close_matches
 
 from replicator.config.connection_parameters import target_connection
 from replicator.config.settings import Settings
-from replicator.core.stream.shard_facts import TableFacts
+from replicator.core.stream.table_and_shard_facts import TableFacts
 from replicator.errors import ConfigurationError, SchemaMismatch, SinkBusy
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.shard_store import ShardStore
+from replicator.postgres.control.stream.table_and_shard_store import ShardStore
 from replicator.postgres.schema.control_revisions import require_control_schema
 
 

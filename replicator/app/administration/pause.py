@@ -12,7 +12,7 @@ from replicator.config.settings import Settings
 from replicator.core.status.assemble_status import overview
 from replicator.core.status.table_verdict import WORKER_SECONDS, Problem, to_restart
 from replicator.core.stream.gap_proof import Unread, unread
-from replicator.core.stream.shard_facts import TableFacts
+from replicator.core.stream.table_and_shard_facts import TableFacts
 from replicator.postgres.control.status_reads import read_knowledge
 from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
 from replicator.postgres.control.worker_heartbeats import WorkerHeartbeats

@@ -9,7 +9,7 @@ claim. The environment may be frozen between two invocations for hours, with the
 
 The idea: PostgreSQL keeps the order per row instead of per shard. A table that Lambda writes is
 in mode `lambda`: every transaction takes the table's state FOR SHARE, checks mode and mapping,
-and writes through the row guard (`core/planning/row_guard_outcomes`), so that any repetition and
+and writes through the row guard (`core/planning/row_guard`), so that any repetition and
 any order of batches that contain each record at least once end in the same rows.
 
 The answer to Lambda: records are applied in order, in parts as the pipeline makes them, each part
@@ -37,8 +37,8 @@ from datetime import datetime
 
 from replicator.clock import Clock
 from replicator.core.check_findings import how_to_go_on
-from replicator.core.mapping.compile import TableMapping
-from replicator.core.planning.row_guard_outcomes import Applied
+from replicator.core.mapping.compile_mapping import TableMapping
+from replicator.core.planning.row_guard import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.stream.claims import Advance, Claim
 from replicator.core.stream.gap_proof import how_to_mend
@@ -47,7 +47,7 @@ from replicator.core.stream.source_kind import KINESIS, is_read_from, kind_of
 from replicator.core.stream.stream_generations import label_time
 from replicator.core.telemetry_events import GapFound, Observe, StreamMoved, TableHalted, TaskFailed
 from replicator.engine.dead_letter_limit import check_dead_letters
-from replicator.engine.stream.batch_pipeline import Batch, BatchPipeline
+from replicator.engine.stream.plan_and_apply_batch import Batch, BatchPipeline
 from replicator.errors import (
     Disposition,
     Fenced,
@@ -58,7 +58,7 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.control.source_switch import SourceSwitch
 from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
 from replicator.postgres.schema.database_survey import unfit_targets
-from replicator.postgres.write.lambda_deliveries import Deliveries
+from replicator.postgres.write.lambda_writer import Deliveries
 from replicator.sources.dynamodb.view_type import require_new_images
 from replicator.sources.lambda_events.event import StreamBatch
 

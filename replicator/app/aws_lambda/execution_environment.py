@@ -10,14 +10,14 @@ from replicator.app.aws_lambda.table_of_stream import entry_of, mapping_of, publ
 from replicator.app.refuse_unfit_targets import require_fit
 from replicator.clock import Clock
 from replicator.config.settings import Settings
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.telemetry_events import TelemetryEvent
 from replicator.errors import ReplicatorError
 from replicator.monitoring.cloudwatch_emf import EmbeddedMetrics
 from replicator.monitoring.telemetry_log import TelemetryLog
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.pruning import Pruning
-from replicator.postgres.write.lambda_deliveries import RegisteredTable, source_tables
+from replicator.postgres.write.lambda_writer import RegisteredTable, source_tables
 from replicator.sources.lambda_events.event import StreamBatch, batches_of
 
 ANSWER_SECONDS = 0.5

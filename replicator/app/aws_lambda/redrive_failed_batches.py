@@ -26,12 +26,12 @@ from replicator.app.refuse_unfit_targets import require_fit
 from replicator.clock import Clock, SystemClock
 from replicator.config.connection_parameters import source_connection
 from replicator.config.settings import Settings
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.stream.stream_generations import generation
 from replicator.core.stream_record import StreamRecord
 from replicator.core.telemetry_events import BatchApplied, GapKind, TelemetryEvent, unobserved
 from replicator.engine.backoff import with_retries
-from replicator.engine.stream.batch_pipeline import START_MARGIN
+from replicator.engine.stream.plan_and_apply_batch import START_MARGIN
 from replicator.errors import (
     ConfigurationError,
     Disposition,
@@ -44,8 +44,8 @@ from replicator.errors import (
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.snapshot.snapshot_reads import loaded_since
 from replicator.postgres.control.stream.gaps_and_halts import GapPlace, GapsAndHalts
-from replicator.postgres.control.stream.shard_store import ShardStore
-from replicator.postgres.write.lambda_deliveries import Deliveries, RegisteredTable, source_tables
+from replicator.postgres.control.stream.table_and_shard_store import ShardStore
+from replicator.postgres.write.lambda_writer import Deliveries, RegisteredTable, source_tables
 from replicator.sources.dynamodb.streams import DynamoDBStreams, sequence_text
 from replicator.sources.lambda_events.event import StreamBatch
 from replicator.sources.lambda_events.failed_batches import BatchPlace, FailedBatch

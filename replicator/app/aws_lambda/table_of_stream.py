@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from replicator.config.settings import Settings
-from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.mapping.compile_mapping import TableMapping, compile_table
 from replicator.core.stream.decoding.kinesis_records import Base64
 from replicator.core.stream.source_kind import share_of
 from replicator.errors import ConfigurationError, MigrationDue
-from replicator.postgres.write.lambda_deliveries import RegisteredTable
+from replicator.postgres.write.lambda_writer import RegisteredTable
 from replicator.sources.lambda_events.event import Published
 
 

@@ -13,13 +13,13 @@ from replicator.core.mapping.auto_columns import (
     wanted,
     with_auto_columns,
 )
-from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.mapping.compile_mapping import TableMapping, compile_table
 from replicator.core.telemetry_events import BatchApplied, TelemetryEvent
 from replicator.engine.backoff import stopped_within
 from replicator.errors import ReplicatorError
 from replicator.monitoring.log_output import logger
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.shard_store import ShardStore
+from replicator.postgres.control.stream.table_and_shard_store import ShardStore
 from replicator.postgres.schema.add_auto_columns import add_columns, known_columns
 from replicator.postgres.schema.migrate import opened
 

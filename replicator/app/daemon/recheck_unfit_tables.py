@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from replicator.app.aws_client_cache import Clients
-from replicator.app.startup_checks import Prepared, describe_all, fit_ones
+from replicator.app.prepare_tables import Prepared, describe_all, fit_ones
 from replicator.config.settings import Settings
 from replicator.core.check_findings import how_to_go_on
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.telemetry_events import (
     Observe,
     TableHalted,
@@ -17,7 +17,7 @@ from replicator.core.telemetry_events import (
 from replicator.errors import Disposition, ReplicatorError, SinkUnavailable
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
-from replicator.postgres.control.stream.shard_store import ShardStore
+from replicator.postgres.control.stream.table_and_shard_store import ShardStore
 
 RECHECK_SECONDS = 5.0
 """Pause between two checks of the tables."""

@@ -14,20 +14,20 @@ from typing import Any
 from replicator import __version__
 from replicator.app.aws_client_cache import Clients
 from replicator.app.daemon.auto_column_watch import AutoColumns
-from replicator.app.daemon.composition import TableParts
+from replicator.app.daemon.compose_table import TableParts
+from replicator.app.daemon.deliver_notices import Notifications
 from replicator.app.daemon.gc_tuning import settle
 from replicator.app.daemon.long_failing_tables import LongFailingTables
-from replicator.app.daemon.notifications import Notifications
 from replicator.app.daemon.recheck_unfit_tables import RECHECK_SECONDS as LEFT_OUT_SECONDS
 from replicator.app.daemon.recheck_unfit_tables import UnfitTables
 from replicator.app.daemon.target_fitness_watch import TargetWatch
 from replicator.app.daemon.worker_monitoring import WorkerMonitoring
-from replicator.app.startup_checks import Prepared, describe_all, fit_ones, require_some
+from replicator.app.prepare_tables import Prepared, describe_all, fit_ones, require_some
 from replicator.clock import SourceClock, SystemClock
 from replicator.config.connection_parameters import source_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.coordination.dynamodb_leases import DynamoDBLeases
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.telemetry_events import TaskFailed, TelemetryEvent
 from replicator.engine.backoff import Backoff, stopped_within
 from replicator.engine.ports import ControlPorts
@@ -43,11 +43,11 @@ from replicator.monitoring.tracing import tracing
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.pruning import Housekeeping
 from replicator.postgres.control.snapshot.snapshots import Snapshots
+from replicator.postgres.control.stream.describe_stream_turns import DescribeStreamTurns
 from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
-from replicator.postgres.control.stream.listing_turns import ListingTurns
 from replicator.postgres.control.stream.shard_claims import Claims
-from replicator.postgres.control.stream.shard_store import ShardStore
-from replicator.postgres.control.stream.shared_describe_stream_limiter import DescribeStreamTurns
+from replicator.postgres.control.stream.shard_listing_turns import ListingTurns
+from replicator.postgres.control.stream.table_and_shard_store import ShardStore
 from replicator.postgres.control.worker_heartbeats import WorkerHeartbeats
 
 LAST_LOOK_SECONDS_MAX = 1.0

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from replicator.core.mapping.compile import TargetMapping
+from replicator.core.mapping.compile_mapping import TargetMapping
 from replicator.core.mapping.target_table import DELETED_AT, check_columns, parse_table_name
 from replicator.core.table_spec import ColumnSpec, TableSpec
 from replicator.core.values.column_types import parse_type

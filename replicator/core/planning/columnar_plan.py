@@ -35,8 +35,8 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import cast
 
-from replicator.core.mapping.compile import TargetMapping
-from replicator.core.planning.planning_state import ItemKey, PlanningState
+from replicator.core.mapping.compile_mapping import TargetMapping
+from replicator.core.planning.batch_in_planning import ItemKey, PlanningState
 from replicator.core.planning.record_outcomes import Rank
 from replicator.core.planning.write_plan import TargetWrites
 from replicator.core.values.columnar_rows import UsualRows

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from replicator.core.mapping.compile import TargetMapping
+from replicator.core.mapping.compile_mapping import TargetMapping
+from replicator.core.planning.batch_in_planning import PlanningState
 from replicator.core.planning.dead_letter import DeadLetter
-from replicator.core.planning.planning_state import PlanningState
 from replicator.core.planning.record_outcomes import Rank
 from replicator.core.snapshot.export_lines import MICROSECONDS
 from replicator.core.stream.order_by_time import history_number

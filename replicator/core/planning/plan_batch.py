@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
-from replicator.core.mapping.compile import TableMapping, TargetMapping
+from replicator.core.mapping.compile_mapping import TableMapping, TargetMapping
+from replicator.core.planning.batch_in_planning import ItemKey, PlanningState
 from replicator.core.planning.columnar_plan import plan_usual
 from replicator.core.planning.dead_letter import DeadLetter
 from replicator.core.planning.history_rows import plan_history
-from replicator.core.planning.planning_state import ItemKey, PlanningState
 from replicator.core.planning.record_outcomes import Rank
 from replicator.core.planning.write_plan import Refusals, TargetWrites, WritePlan
 from replicator.core.stream_record import StreamRecord

@@ -4,9 +4,9 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.planning.row_guard_outcomes import GuardRejection, outcomes_after_guard
+from replicator.core.planning.row_guard import GuardRejection, outcomes_after_guard
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.snapshot.scan_responses import keys_of
 from replicator.core.stream_record import NOWHERE, SCANNED, TOO_DEEP, Image, LetterId, StreamRecord

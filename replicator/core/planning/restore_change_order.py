@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from operator import lt
 
 from replicator.core.mapping.item_keys import item_keys
-from replicator.core.planning.planning_state import ItemKey
+from replicator.core.planning.batch_in_planning import ItemKey
 from replicator.core.stream.order_by_time import in_order, micros_of
 from replicator.core.stream_record import StreamRecord, Version
 from replicator.core.table_spec import SourceKey

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from replicator.core.mapping.compile import TargetMapping
+from replicator.core.mapping.compile_mapping import TargetMapping
 from replicator.core.planning.dead_letter import DeadLetter
 from replicator.core.planning.history_rows import HistoryRow
 from replicator.core.stream_record import Image, StreamRecord, Version

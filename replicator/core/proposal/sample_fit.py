@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from replicator.core.mapping.compile import TableMapping, TargetMapping
+from replicator.core.mapping.compile_mapping import TableMapping, TargetMapping
 from replicator.core.snapshot.scan_responses import keys_of
 from replicator.core.stream_record import Image
 from replicator.errors import ValueRejected

@@ -46,7 +46,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from replicator.core.stream.shard_facts import TableFacts
+from replicator.core.stream.table_and_shard_facts import TableFacts
 
 SnapshotReason = Literal["initial", "gap", "asked", "mapping", "repair"]
 SnapshotState = Literal["asked", "running", "refused", "done", "cancelled"]

@@ -23,8 +23,8 @@ from replicator.core.status.table_progress import TableProgress, TableWitness, T
 from replicator.core.stream.gap_proof import how_to_mend
 from replicator.core.stream.lag import ShardProgress, lag_of, table_lag
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.shard_facts import GapFacts, Pause, ShardFacts, TableFacts
 from replicator.core.stream.shard_lineage import ShardName, by_name, is_ready
+from replicator.core.stream.table_and_shard_facts import GapFacts, Pause, ShardFacts, TableFacts
 from replicator.core.verify.results import Verified
 
 WHY_LENGTH_MAX = 200

@@ -13,12 +13,12 @@ from replicator.core.status.worker_report import (
 )
 from replicator.core.stream.lag import ShardProgress
 from replicator.core.stream.listing_interval import LISTING_SECONDS, listing_seconds_max
-from replicator.core.stream.shard_facts import ShardFacts, TableFacts
 from replicator.core.stream.shard_lineage import (
     CHILDREN_APPEAR_WITHIN,
     ShardName,
     is_ready,
 )
+from replicator.core.stream.table_and_shard_facts import ShardFacts, TableFacts
 
 HEAD_PROOF = timedelta(seconds=90)
 """Time for which a shard counts as at the head after an answer that said so, while reads succeed.

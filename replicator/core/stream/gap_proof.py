@@ -38,8 +38,8 @@ from datetime import datetime, timedelta
 from shlex import quote
 
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.shard_facts import ShardFacts
 from replicator.core.stream.shard_lineage import by_name
+from replicator.core.stream.table_and_shard_facts import ShardFacts
 from replicator.core.stream_record import Position
 from replicator.core.telemetry_events import GapKind
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Generic, TypeVar
 
-from replicator.core.stream.shard_facts import ListedShard, PolledShard, ShardFacts
+from replicator.core.stream.table_and_shard_facts import ListedShard, PolledShard, ShardFacts
 
 FINISHED_SHARDS_KEPT = timedelta(hours=48)
 """Twice the retention: a listing may show a shard for a while after the last record."""

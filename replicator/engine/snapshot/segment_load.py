@@ -6,8 +6,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from replicator.clock import Clock
-from replicator.core.mapping.compile import TableMapping
-from replicator.core.planning.plan_stale_row_sweep import plan_sweep
+from replicator.core.mapping.compile_mapping import TableMapping
+from replicator.core.planning.plan_row_deletions import plan_sweep
 from replicator.core.snapshot.export_lines import ChangesPage
 from replicator.core.snapshot.scan_responses import ScanPage, Segment, may_exist
 from replicator.core.snapshot.snapshot_state import (
@@ -16,7 +16,7 @@ from replicator.core.snapshot.snapshot_state import (
     SegmentFacts,
     is_suspicious,
 )
-from replicator.core.snapshot.systematic_sample import Sample
+from replicator.core.snapshot.stale_row_sample import Sample
 from replicator.core.telemetry_events import (
     ClaimSwitched,
     ExportRefused,
@@ -36,7 +36,7 @@ from replicator.engine.ports import (
     StaleRowFinder,
 )
 from replicator.engine.snapshot.export_load import ExportFiles, ExportMaking
-from replicator.engine.snapshot.page_pipeline import PagePipeline
+from replicator.engine.snapshot.plan_and_apply_page import PagePipeline
 from replicator.engine.snapshot.read_rate_limit import PacedItems
 from replicator.engine.stream.read_and_commit_progress import ReadAndCommitProgress
 from replicator.engine.stream.shard_replicator import Ending, was_switched

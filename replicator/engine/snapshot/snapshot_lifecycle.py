@@ -3,10 +3,10 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from replicator.clock import Clock
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.snapshot.export_windows import Recovery, why_not
 from replicator.core.snapshot.snapshot_state import SnapshotFacts, SnapshotOrigin, is_initial_due
-from replicator.core.stream.shard_facts import TableFacts
+from replicator.core.stream.table_and_shard_facts import TableFacts
 from replicator.core.telemetry_events import (
     Observe,
     SnapshotBegun,

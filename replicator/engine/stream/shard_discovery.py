@@ -8,13 +8,6 @@ from datetime import datetime
 from replicator.clock import Clock
 from replicator.core.stream.gap_proof import how_to_mend
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.shard_facts import (
-    ListedShard,
-    ShardFacts,
-    StreamOver,
-    TableFacts,
-    ToldByStream,
-)
 from replicator.core.stream.shard_lineage import (
     FINISHED_SHARDS_KEPT,
     ShardName,
@@ -28,6 +21,13 @@ from replicator.core.stream.source_kind import (
     is_created_again,
     is_read_from,
     kind_of,
+)
+from replicator.core.stream.table_and_shard_facts import (
+    ListedShard,
+    ShardFacts,
+    StreamOver,
+    TableFacts,
+    ToldByStream,
 )
 from replicator.core.table_spec import TableSpec
 from replicator.core.telemetry_events import GapFound, Observe, PublishingUnwatched, StreamMoved

@@ -26,8 +26,8 @@ from replicator.core.telemetry_events import (
 )
 from replicator.engine.dead_letter_limit import check_dead_letters
 from replicator.engine.ports import ControlPorts, Source
-from replicator.engine.stream.batch_pipeline import START_MARGIN, Batch, BatchPipeline
 from replicator.engine.stream.page_budget import PageSlots
+from replicator.engine.stream.plan_and_apply_batch import START_MARGIN, Batch, BatchPipeline
 from replicator.engine.stream.read_and_commit_progress import ReadAndCommitProgress
 from replicator.engine.stream.shard_reader import Answer, ShardReader
 from replicator.engine.task_groups import one_failure

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from random import Random
 
-from replicator.core.mapping.compile import TableMapping, TargetMapping
+from replicator.core.mapping.compile_mapping import TableMapping, TargetMapping
 from replicator.core.snapshot.scan_responses import Segment
 from replicator.core.telemetry_events import unobserved
 from replicator.core.values.dynamodb_json import decode_image

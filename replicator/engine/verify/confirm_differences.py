@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from replicator.core.mapping.compile import TableMapping, TargetMapping
+from replicator.core.mapping.compile_mapping import TableMapping, TargetMapping
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.snapshot.scan_responses import may_exist
 from replicator.core.stream_record import Image

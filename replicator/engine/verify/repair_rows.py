@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from replicator.clock import Clock
-from replicator.core.mapping.compile import TableMapping, TargetMapping
-from replicator.core.planning.plan_stale_row_sweep import plan_sweep
+from replicator.core.mapping.compile_mapping import TableMapping, TargetMapping
+from replicator.core.planning.plan_row_deletions import plan_sweep
 from replicator.core.snapshot.scan_responses import ScanPage, item_identity, may_exist
 from replicator.core.snapshot.snapshot_state import SegmentAdvance, SegmentClaim
 from replicator.core.stream_record import Image
@@ -15,7 +15,7 @@ from replicator.core.values.dynamodb_json import decode_image
 from replicator.core.values.row_builder import Row
 from replicator.core.verify.row_diff import MustNotBe, expectation
 from replicator.engine.ports import SegmentClaims
-from replicator.engine.snapshot.page_pipeline import PagePipeline
+from replicator.engine.snapshot.plan_and_apply_page import PagePipeline
 from replicator.engine.snapshot.read_rate_limit import PacedItems
 from replicator.engine.stream.read_and_commit_progress import ReadAndCommitProgress
 

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from replicator.clock import Clock
 from replicator.core.snapshot.snapshot_state import SnapshotOrigin
-from replicator.core.stream.shard_facts import PolledShard, ShardFacts
+from replicator.core.stream.table_and_shard_facts import PolledShard, ShardFacts
 from replicator.engine.ports import GapsAndHalts, ShardStore, Snapshots
 from replicator.engine.task_groups import for_each
 from replicator.engine.worker.table_runtime_state import Table

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.snapshot.snapshot_state import SegmentFacts, SnapshotFacts, is_initial_due
-from replicator.core.stream.shard_facts import Belief, PolledShard, ShardFacts, TableFacts
 from replicator.core.stream.shard_lineage import (
     Ends,
     ShardName,
@@ -18,11 +17,12 @@ from replicator.core.stream.shard_lineage import (
     ready_shards,
 )
 from replicator.core.stream.source_kind import is_read_from
+from replicator.core.stream.table_and_shard_facts import Belief, PolledShard, ShardFacts, TableFacts
 from replicator.engine.ports import Source
 from replicator.engine.snapshot.segment_load import SnapshotParts
 from replicator.engine.snapshot.snapshot_lifecycle import SnapshotLifecycle
-from replicator.engine.stream.batch_pipeline import BatchPipeline
 from replicator.engine.stream.page_budget import PageSlots
+from replicator.engine.stream.plan_and_apply_batch import BatchPipeline
 from replicator.engine.stream.read_and_commit_progress import ReadAndCommitProgress
 from replicator.engine.stream.shard_discovery import ShardDiscovery
 from replicator.engine.stream.shard_replicator import Ending

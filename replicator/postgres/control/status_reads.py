@@ -9,12 +9,12 @@ import asyncpg
 from replicator.core.status.assemble_status import Knowledge
 from replicator.core.status.deployment_status import LetterStatus, WorkerStatus
 from replicator.core.status.worker_report import report_of
-from replicator.core.stream.shard_facts import Pause
+from replicator.core.stream.table_and_shard_facts import Pause
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.attribute_drift import read_drift
 from replicator.postgres.control.snapshot.snapshots import Snapshots
 from replicator.postgres.control.status_shards import read_applied, read_status_shards
-from replicator.postgres.control.stream.shard_store import ShardStore
+from replicator.postgres.control.stream.table_and_shard_store import ShardStore
 from replicator.postgres.control.verification_results import last_verified
 from replicator.postgres.control.worker_report_store import read_throughput
 

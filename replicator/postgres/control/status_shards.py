@@ -12,10 +12,14 @@ from datetime import datetime
 import asyncpg
 
 from replicator.core.status.status_shard_pages import EndedShard, PageEnd
-from replicator.core.stream.shard_facts import ShardFacts
 from replicator.core.stream.shard_lineage import ShardName, by_name
+from replicator.core.stream.table_and_shard_facts import ShardFacts
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.shard_store import ENDED_SECONDS, SHARD_COLUMNS, shard_of
+from replicator.postgres.control.stream.table_and_shard_store import (
+    ENDED_SECONDS,
+    SHARD_COLUMNS,
+    shard_of,
+)
 
 STATUS_SHARDS = """
 -- `offset 0`, `limit`: shards of one table are asked for by an index, never all that ended.

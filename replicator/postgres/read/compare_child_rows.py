@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from replicator.core.mapping.child_tables import ChildTable
-from replicator.core.mapping.compile import TargetMapping
+from replicator.core.mapping.compile_mapping import TargetMapping
 from replicator.core.mapping.target_table import Column
 from replicator.core.values.row_builder import Row
 from replicator.postgres.connection.sql_quoting import quote_identifier, quote_table

@@ -4,10 +4,10 @@ import json
 from decimal import Decimal
 from typing import Any
 
-from replicator.core.mapping.compile import TargetMapping
+from replicator.core.mapping.compile_mapping import TargetMapping
 from replicator.core.mapping.target_table import Column
 from replicator.core.values.row_builder import Row
-from replicator.core.verify.explanation import KnownVersion, OpenLetter
+from replicator.core.verify.item_explanation import KnownVersion, OpenLetter
 from replicator.postgres.connection.database import Database
 from replicator.postgres.connection.sql_quoting import column_list, quote_identifier, quote_table
 from replicator.postgres.write.row_guard_sql import version_key

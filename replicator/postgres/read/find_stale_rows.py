@@ -4,7 +4,7 @@ import json
 from base64 import b64decode
 from typing import Any
 
-from replicator.core.mapping.compile import TableMapping, TargetMapping
+from replicator.core.mapping.compile_mapping import TableMapping, TargetMapping
 from replicator.core.mapping.target_table import Column
 from replicator.core.snapshot.snapshot_state import StaleRowsPage
 from replicator.core.values.cells import Cell, Unfit

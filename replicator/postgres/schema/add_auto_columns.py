@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import asyncpg
 
 from replicator.core.mapping.auto_columns import AutoColumn, with_room
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.mapping.target_table import TargetTable
 from replicator.postgres.connection.connect import VALUES_WITHIN
 from replicator.postgres.connection.control_schema_names import ControlSchema

@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 import asyncpg
 
 from replicator.core.check_findings import Finding, errors
-from replicator.core.mapping.compile import TableMapping, TargetMapping
+from replicator.core.mapping.compile_mapping import TableMapping, TargetMapping
 from replicator.core.mapping.target_table import TargetTable
 from replicator.errors import ConfigurationError, MigrationDue, SchemaMismatch
 from replicator.postgres.connection.sql_quoting import quote_identifier, quote_table
 from replicator.postgres.schema.catalog import Catalog, ExistingTable, TableName, read_catalog
-from replicator.postgres.schema.check_existing_rows import existing_rows, rows_held
 from replicator.postgres.schema.control_revisions import (
     current_revision,
     head_revision,
@@ -29,6 +28,7 @@ from replicator.postgres.schema.registered_mappings import (
     read_registry,
     target_names,
 )
+from replicator.postgres.schema.rows_before_first_claim import existing_rows, rows_held
 from replicator.postgres.schema.table_fitness import fitness, history_fitness
 
 

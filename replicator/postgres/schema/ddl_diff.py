@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from replicator.core.mapping.compile import TargetMapping
+from replicator.core.mapping.compile_mapping import TargetMapping
 from replicator.core.mapping.target_table import Column, TargetTable
 from replicator.core.values.column_types import JSONB, TEXT, TIMESTAMPTZ, ColumnType
 from replicator.postgres.connection.sql_quoting import column_list, quote_identifier, quote_table

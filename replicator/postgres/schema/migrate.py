@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import asyncpg
 
 from replicator.core.check_findings import Finding
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.errors import (
     ConfigurationError,
     ReplicatorError,

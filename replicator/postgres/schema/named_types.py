@@ -6,7 +6,7 @@ import asyncpg
 import msgspec
 
 from replicator.core.check_findings import Finding
-from replicator.core.mapping.compile import TargetMapping
+from replicator.core.mapping.compile_mapping import TargetMapping
 from replicator.core.table_spec import ColumnSpec
 from replicator.core.values.column_types import ENUM, ColumnType
 from replicator.postgres.connection.sql_quoting import quote_identifier, quote_literal, quote_table

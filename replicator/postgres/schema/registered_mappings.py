@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from replicator.core.mapping.compile import TableMapping, TargetMapping
+from replicator.core.mapping.compile_mapping import TableMapping, TargetMapping
 from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.table_spec import Poller
 from replicator.errors import ConfigurationError, MigrationDue

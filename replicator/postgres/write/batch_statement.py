@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from replicator.core.mapping.compile import TargetMapping
-from replicator.core.planning.row_guard_outcomes import LOADS, Guard
+from replicator.core.mapping.compile_mapping import TargetMapping
+from replicator.core.planning.row_guard import LOADS, Guard
 from replicator.core.stream.source_kind import ChangeOrder
 from replicator.postgres.connection.connect import THEIR_PATH
 from replicator.postgres.connection.control_schema_names import ControlSchema

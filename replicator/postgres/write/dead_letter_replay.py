@@ -15,9 +15,9 @@ from typing import Literal
 
 import asyncpg
 
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.planning.plan_batch import UNMATCHED, plan_batch
-from replicator.core.planning.row_guard_outcomes import Versioning, stream_versioning
+from replicator.core.planning.row_guard import Versioning, stream_versioning
 from replicator.core.planning.write_plan import TargetWrites, WritePlan
 from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.stream_generations import SCAN

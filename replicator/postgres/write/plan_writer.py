@@ -9,10 +9,10 @@ from typing import Any
 
 import asyncpg
 
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.planning.dead_letter import DeadLetter
-from replicator.core.planning.row_guard_outcomes import (
+from replicator.core.planning.row_guard import (
     LOADS,
     Applied,
     Guard,
@@ -28,10 +28,10 @@ from replicator.core.stream.stream_generations import SCAN
 from replicator.core.telemetry_events import Operation
 from replicator.errors import Fenced
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.connection.lock_waits_beside_pool import LockWaits
+from replicator.postgres.connection.table_lock_waits import LockWaits
 from replicator.postgres.write.batch_statement import BatchShape, BatchStatements
+from replicator.postgres.write.blame_row_or_table import RefusedRows
 from replicator.postgres.write.fence import PASSED, SEGMENT_FENCE, SHARD_FENCE, Fence
-from replicator.postgres.write.find_refused_rows import RefusedRows
 from replicator.postgres.write.row_guard_parameters import (
     kept_arrays,
     kept_places,

@@ -5,7 +5,7 @@ from typing import Any
 
 import asyncpg
 
-from replicator.core.planning.row_guard_outcomes import (
+from replicator.core.planning.row_guard import (
     GuardRejection,
     OtherOrder,
     Overtaken,

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from replicator.core.mapping.compile import TargetMapping
+from replicator.core.mapping.compile_mapping import TargetMapping
 from replicator.core.mapping.target_table import Column, TargetTable
-from replicator.core.planning.row_guard_outcomes import LOADS, Guard
+from replicator.core.planning.row_guard import LOADS, Guard
 from replicator.core.stream.source_kind import ChangeOrder
 from replicator.postgres.connection.control_schema_names import ControlSchema
 from replicator.postgres.connection.sql_quoting import quote_identifier, quote_literal

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from replicator.core.mapping.child_tables import ChildTable
-from replicator.core.mapping.compile import TargetMapping
+from replicator.core.mapping.compile_mapping import TargetMapping
 from replicator.core.mapping.target_table import Column, TargetTable
 from replicator.core.planning.history_rows import HISTORY_TRANSPORTS
 from replicator.postgres.connection.connect import THEIR_PATH

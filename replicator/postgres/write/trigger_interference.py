@@ -25,7 +25,7 @@ the old values although the position says that they were written.
 
 from collections.abc import Iterable
 
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.errors import ReplicatorError, SinkBusy
 from replicator.postgres.connection.database import Session
 from replicator.postgres.connection.sql_quoting import quote_literal, quote_table

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from replicator.aws.error_translation import FAILURES, code_of, translate
 from replicator.aws.observed_calls import Calls, date_of
-from replicator.aws.region_endpoint import ExportDestination
+from replicator.aws.source_connection import ExportDestination
 from replicator.core.snapshot.export_manifest import (
     FORMAT,
     INCREMENTAL,

@@ -8,15 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from replicator.aws.observed_calls import Calls, raw
-from replicator.aws.region_endpoint import SourceConnection
 from replicator.aws.request_template import open_reader
+from replicator.aws.source_connection import SourceConnection
 from replicator.core.stream.decoding.dynamodb_records import decode_page
 from replicator.core.stream.describe_stream_quota import CHILDREN, FIRST_LISTING, LISTING, Purpose
-from replicator.core.stream.shard_facts import ListedShard
+from replicator.core.stream.table_and_shard_facts import ListedShard
 from replicator.core.stream_record import Page, Position
 from replicator.core.telemetry_events import Observe, unobserved
 from replicator.errors import SourceThrottled
-from replicator.sources.dynamodb.describe_stream_throttle import DescribeStreamPace
+from replicator.sources.dynamodb.describe_stream_pace import DescribeStreamPace
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient

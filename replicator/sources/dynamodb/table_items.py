@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from replicator.aws.client_factory import open_client
 from replicator.aws.observed_calls import Calls, keep_raw_body, raw
-from replicator.aws.region_endpoint import SourceConnection
+from replicator.aws.source_connection import SourceConnection
 from replicator.core.snapshot.scan_responses import (
     FoundItems,
     ScanPage,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from replicator.aws.client_factory import open_client
 from replicator.aws.error_translation import FAILURES, translate
-from replicator.aws.region_endpoint import SourceConnection, kinesis_place
+from replicator.aws.source_connection import SourceConnection, kinesis_place
 from replicator.core.check_findings import Finding, finding_of
 from replicator.errors import NotPublished, ReplicatorError
 from replicator.sources.dynamodb.describe_table import TableDescription

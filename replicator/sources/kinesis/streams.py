@@ -10,16 +10,16 @@ from functools import partial
 from typing import Any
 
 from replicator.aws.observed_calls import Calls, raw
-from replicator.aws.region_endpoint import SourceConnection
 from replicator.aws.request_template import open_reader
+from replicator.aws.source_connection import SourceConnection
 from replicator.core.stream.decoding.kinesis_records import (
     Base64,
     KinesisPage,
     decode_kinesis_page,
     listing_of,
 )
-from replicator.core.stream.shard_facts import ListedShard, ToldByStream
 from replicator.core.stream.source_kind import kinesis_arn_of
+from replicator.core.stream.table_and_shard_facts import ListedShard, ToldByStream
 from replicator.core.stream_record import Page, Position
 from replicator.core.telemetry_events import Observe, unobserved
 from replicator.errors import ArgumentRefused, ShardVanished

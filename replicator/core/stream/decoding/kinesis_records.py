@@ -26,7 +26,7 @@ from replicator.core.stream.order_by_time import (
     version_between,
     version_of,
 )
-from replicator.core.stream.shard_facts import ListedShard
+from replicator.core.stream.table_and_shard_facts import ListedShard
 from replicator.core.stream_record import (
     EVENTS,
     TTL_PRINCIPAL,

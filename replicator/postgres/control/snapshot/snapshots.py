@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 import asyncpg
 
-from replicator.core.mapping.compile import TargetMapping
+from replicator.core.mapping.compile_mapping import TargetMapping
 from replicator.core.snapshot.snapshot_state import (
     SWEEP_PHASE,
     SnapshotFacts,

@@ -5,14 +5,14 @@ from datetime import datetime
 
 from replicator.core.stream.claims import Claim
 from replicator.core.stream.gap_proof import older_stream
-from replicator.core.stream.shard_facts import (
+from replicator.core.stream.source_kind import is_created_again
+from replicator.core.stream.table_and_shard_facts import (
     Belief,
     DeadLetterCounts,
     GapFacts,
     Halting,
     StreamOver,
 )
-from replicator.core.stream.source_kind import is_created_again
 from replicator.core.telemetry_events import GapKind
 from replicator.errors import ConfigurationError, Fenced
 from replicator.postgres.connection.database import Database, Session
@@ -23,7 +23,7 @@ from replicator.postgres.control.stream.generations import (
     start_stream,
 )
 from replicator.postgres.control.stream.raise_epochs import raise_epochs
-from replicator.postgres.control.stream.shard_store import OPEN_GAPS
+from replicator.postgres.control.stream.table_and_shard_store import OPEN_GAPS
 
 HALT = """
 with before as (

@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Literal
 
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.shard_facts import StreamOver
 from replicator.core.stream.source_kind import SeenShare, kind_of
+from replicator.core.stream.table_and_shard_facts import StreamOver
 from replicator.errors import Fenced, PositionLost
 from replicator.postgres.connection.control_schema_names import ControlSchema
 from replicator.postgres.connection.database import Database, Session

@@ -9,7 +9,7 @@ from replicator.core.stream_record import Position
 from replicator.errors import Fenced, NotClaimable, PositionLost
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.end_former_owner import ClaimTransactions
-from replicator.postgres.control.stream.shard_store import position_of, position_text
+from replicator.postgres.control.stream.table_and_shard_store import position_of, position_text
 
 LOCK_TABLE_STATE = """
 -- A changed mapping or mode waits for this lock and then raises the epoch, or is seen here.

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from replicator.cli.terminal.time_texts import in_utc, parse_duration
+from replicator.cli.terminal.durations_and_times import in_utc, parse_duration
 from replicator.core.status.duration_words import in_words
 
 

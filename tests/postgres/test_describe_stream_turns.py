@@ -11,7 +11,7 @@ from replicator.core.stream.describe_stream_quota import (
     Purpose,
 )
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.shared_describe_stream_limiter import DescribeStreamTurns
+from replicator.postgres.control.stream.describe_stream_turns import DescribeStreamTurns
 from tests.support.control import DEPLOYMENT, Control
 
 AHEAD_SECONDS = 50.0

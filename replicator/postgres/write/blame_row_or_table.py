@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 
-from replicator.core.mapping.compile import TargetMapping
+from replicator.core.mapping.compile_mapping import TargetMapping
 from replicator.core.planning.write_plan import Refusals, TargetWrites, WritePlan
 from replicator.errors import Disposition, SchemaMismatch
 from replicator.postgres.connection.database import Database

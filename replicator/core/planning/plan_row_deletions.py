@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.planning.write_plan import TargetWrites, WritePlan
 from replicator.core.stream_record import NOWHERE, SCANNED, LetterId, StreamRecord
 from replicator.core.values.row_builder import Row

@@ -10,7 +10,7 @@ from replicator.core.stream.claims import Advance
 from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream_record import Position
 from replicator.errors import Fenced
-from replicator.postgres.write.lambda_deliveries import Deliveries, Delivery
+from replicator.postgres.write.lambda_writer import Deliveries, Delivery
 from tests.support.builders import NOON, STREAM, record, table_mapping
 from tests.support.guarded import GuardedTable, guarded_table
 from tests.support.waiting import eventually

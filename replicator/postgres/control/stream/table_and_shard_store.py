@@ -7,14 +7,14 @@ from typing import Any
 import asyncpg
 
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.shard_facts import (
+from replicator.core.stream.shard_lineage import ShardName, by_name
+from replicator.core.stream.table_and_shard_facts import (
     GapFacts,
     ListedShard,
     PolledShard,
     ShardFacts,
     TableFacts,
 )
-from replicator.core.stream.shard_lineage import ShardName, by_name
 from replicator.core.stream_record import Position
 from replicator.core.table_spec import InitialLoad
 from replicator.errors import Fenced

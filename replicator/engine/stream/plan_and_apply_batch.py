@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from replicator.clock import Clock
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.restore_change_order import Arranged, arranged
-from replicator.core.planning.row_guard_outcomes import Applied, outcomes_after_guard, reasons
+from replicator.core.planning.row_guard import Applied, outcomes_after_guard, reasons
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.stream.batch_size import BatchSize
 from replicator.core.stream.claims import Advance, Claim

@@ -1,8 +1,8 @@
 """One worker at a time lists a stream, and what it found counts for all."""
 
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.listing_turns import ListingTurns
-from replicator.postgres.control.stream.shard_store import ShardStore
+from replicator.postgres.control.stream.shard_listing_turns import ListingTurns
+from replicator.postgres.control.stream.table_and_shard_store import ShardStore
 from tests.support.control import Control
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from replicator.postgres.connection.lock_waits_beside_pool import first_words
+from replicator.postgres.connection.table_lock_waits import first_words
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from replicator.core.mapping.compile import TargetMapping
+from replicator.core.mapping.compile_mapping import TargetMapping
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.shard_facts import TableFacts
+from replicator.core.stream.table_and_shard_facts import TableFacts
 from replicator.core.stream_record import Image, Version
 from replicator.core.verify.row_diff import Difference, Expectation, MayBe, MustBe, MustNotBe
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import asyncpg
 
 from replicator.core.check_findings import Finding
-from replicator.core.mapping.compile import TargetMapping
+from replicator.core.mapping.compile_mapping import TargetMapping
 from replicator.postgres.connection.sql_quoting import quote_table
 from replicator.postgres.schema.catalog import TABLE_KINDS, Catalog, TableName
 from replicator.postgres.schema.registered_mappings import Registry

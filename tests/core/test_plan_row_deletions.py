@@ -2,9 +2,9 @@
 
 import pytest
 
-from replicator.core.planning.plan_stale_row_sweep import plan_sweep
+from replicator.core.planning.plan_row_deletions import plan_sweep
 from replicator.core.snapshot.snapshot_state import is_suspicious
-from replicator.core.snapshot.systematic_sample import Sample
+from replicator.core.snapshot.stale_row_sample import Sample
 from tests.support.builders import NOON, table_mapping, target
 
 

@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from replicator.clock import Clock
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.planning.plan_snapshot_page import (
     outcomes_of_page,
     plan_changes,
     plan_page,
     records_of_page,
 )
-from replicator.core.planning.row_guard_outcomes import Applied, reasons
+from replicator.core.planning.row_guard import Applied, reasons
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.snapshot.export_lines import ChangesPage
 from replicator.core.snapshot.scan_responses import ScanPage

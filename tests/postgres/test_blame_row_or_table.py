@@ -10,7 +10,7 @@ import pytest
 
 from replicator.clock import SystemClock
 from replicator.core.table_spec import TargetSpec
-from replicator.engine.stream.batch_pipeline import Batch, BatchPipeline
+from replicator.engine.stream.plan_and_apply_batch import Batch, BatchPipeline
 from replicator.errors import SchemaMismatch
 from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.write.plan_writer import PostgresSink

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.mapping.item_keys import item_keys, require_keys_alike
 from replicator.core.planning.dead_letter import DeadLetter
 from replicator.core.planning.record_outcomes import OUTCOMES, Rank

@@ -9,7 +9,7 @@ from replicator.app.aws_client_cache import Clients
 from replicator.config.connection_parameters import source_connection
 from replicator.config.settings import Settings
 from replicator.core.mapping.auto_columns import with_auto_columns
-from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.mapping.compile_mapping import TableMapping, compile_table
 from replicator.core.table_spec import TableSpec
 from replicator.engine.task_groups import one_failure
 from replicator.errors import (

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from replicator.app.aws_client_cache import Clients
-from replicator.aws.region_endpoint import SourceConnection, kinesis_place
+from replicator.aws.source_connection import SourceConnection, kinesis_place
 from replicator.clock import Clock
 from replicator.config.connection_parameters import (
     export_connection,
@@ -14,22 +14,22 @@ from replicator.config.connection_parameters import (
 )
 from replicator.config.settings import Settings
 from replicator.coordination.dynamodb_leases import DynamoDBLeases
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile_mapping import TableMapping
 from replicator.core.mapping.item_keys import require_key
 from replicator.core.snapshot.export_windows import Recovery
 from replicator.core.stream.batch_size import BatchSize
-from replicator.core.stream.shard_facts import ToldByStream
 from replicator.core.stream.source_kind import share_of, share_of_creation
 from replicator.core.stream.stream_generations import label_time
+from replicator.core.stream.table_and_shard_facts import ToldByStream
 from replicator.core.table_spec import TableSpec
 from replicator.core.telemetry_events import Observe
 from replicator.engine.ports import Source
-from replicator.engine.snapshot.page_pipeline import PagePipeline
+from replicator.engine.snapshot.plan_and_apply_page import PagePipeline
 from replicator.engine.snapshot.read_rate_limit import ReadPacing
 from replicator.engine.snapshot.segment_load import SnapshotParts
 from replicator.engine.snapshot.snapshot_lifecycle import SnapshotLifecycle
-from replicator.engine.stream.batch_pipeline import BatchPipeline
 from replicator.engine.stream.page_budget import PageBudget
+from replicator.engine.stream.plan_and_apply_batch import BatchPipeline
 from replicator.engine.stream.shard_discovery import NewestStream, ShardDiscovery
 from replicator.engine.worker.table_runtime_state import Table
 from replicator.errors import NotPublished, ReplicatorError, SourceUnavailable, StreamVanished
@@ -41,8 +41,8 @@ from replicator.postgres.control.snapshot.snapshots import Snapshots
 from replicator.postgres.control.source_switch import SourceSwitch
 from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
 from replicator.postgres.control.stream.generations import Shares
-from replicator.postgres.control.stream.shard_store import ShardStore
 from replicator.postgres.control.stream.stream_retention import StreamRetention
+from replicator.postgres.control.stream.table_and_shard_store import ShardStore
 from replicator.postgres.read.find_stale_rows import StaleRows
 from replicator.postgres.write.plan_writer import PostgresSink, SegmentSink
 from replicator.sources.dynamodb.describe_table import (

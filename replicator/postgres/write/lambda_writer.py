@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from replicator.core.mapping.compile import TableMapping
-from replicator.core.planning.row_guard_outcomes import Applied, stream_versioning
+from replicator.core.mapping.compile_mapping import TableMapping
+from replicator.core.planning.row_guard import Applied, stream_versioning
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.stream.claims import Advance, Claim
 from replicator.core.stream.ordering_mode import OrderingMode

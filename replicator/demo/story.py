@@ -15,7 +15,7 @@ from rich.status import Status
 
 from replicator.aws.client_factory import open_client
 from replicator.aws.error_translation import FAILURES, translate
-from replicator.aws.region_endpoint import SourceConnection
+from replicator.aws.source_connection import SourceConnection
 from replicator.clock import Clock, SystemClock
 from replicator.demo.comparison import compare, read_items, read_rows
 from replicator.demo.daemon_process import (
