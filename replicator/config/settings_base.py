@@ -1,4 +1,4 @@
-"""Base of every group of settings: frozen, closed to unknown keys, empty when nothing is said."""
+"""Base of every group of settings: frozen, refuses unknown keys, an empty key means defaults."""
 
 from collections.abc import Callable
 from typing import Any

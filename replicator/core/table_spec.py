@@ -1,4 +1,4 @@
-"""Specification of one source table and the targets: the configuration as plain facts."""
+"""Specification of one source table and its targets, before it is compiled: plain facts."""
 
 from dataclasses import dataclass, field
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""The entry of the configuration that a stream's table is, and the mapping as it is registered."""
+"""Finds the configured table that a stream belongs to, and its registered mapping."""
 
 from collections.abc import Mapping
 

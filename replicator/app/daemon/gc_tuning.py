@@ -1,4 +1,4 @@
-"""Python's garbage collector, told what stays and how much comes and goes."""
+"""Tunes Python's garbage collector: lasting objects are exempt, the rest is collected rarely."""
 
 import gc
 

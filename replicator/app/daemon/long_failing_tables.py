@@ -1,4 +1,4 @@
-"""Tables of which something has failed for long: `run --until-caught-up` gives up on them."""
+"""Tables that have failed for long, for which `run --until-caught-up` waits no more."""
 
 from replicator.clock import Clock
 from replicator.core.telemetry_events import (

@@ -1,4 +1,4 @@
-"""Rejections of the row guard, and what they make of a plan and of the records' outcomes. Pure.
+"""Rows that the row guard rejects, and what becomes of the plan and of the records' outcomes. Pure.
 
 Theory of operation
 -------------------

@@ -1,4 +1,4 @@
-"""An even sample of a sequence of unknown length. Pure."""
+"""An even sample of stale rows, whose number is unknown, to be checked before a sweep. Pure."""
 
 from collections.abc import Iterable
 from typing import Generic, TypeVar

@@ -1,4 +1,4 @@
-"""Attributes that nothing takes, counted until written down. Pure."""
+"""Counts attributes that no column takes, until they are in the control schema. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping

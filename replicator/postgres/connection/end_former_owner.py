@@ -1,4 +1,4 @@
-"""Claims that do not wait for ever: the frozen session of the recorded owner is ended."""
+"""Ends the frozen session of a shard's recorded owner, for which a claim would wait for ever."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Plans that PostgreSQL may keep: those of statements whose best plan is the same at all times.
+"""Lets PostgreSQL keep the plans of statements whose best plan is the same at all times.
 
 Theory of operation
 -------------------

@@ -1,4 +1,4 @@
-"""Transactions that wait for somebody's lock: who has it, and where they wait.
+"""Transactions that wait for another session's lock: who holds it, and where they wait.
 
 A statement that ended at `lock_timeout` waits for nobody any more, so PostgreSQL is asked before
 that, beside the pool. Whoever is found to wait for another session's lock is cancelled, so that

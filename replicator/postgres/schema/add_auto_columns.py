@@ -1,4 +1,4 @@
-"""Columns that appear with the attributes: added by whoever meets one first, known to all."""
+"""Adds a column for each new attribute: the first worker to meet one adds it for all."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""Finds rows that a target held before its first claim, of which the configuration must decide."""
+"""Counts rows that a target held before its first claim: `existing_rows` decides about them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 

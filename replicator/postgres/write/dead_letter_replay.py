@@ -1,4 +1,4 @@
-"""Another try for dead letters: applied only while no newer change of the item was.
+"""Tries dead letters again: a row is written only while no newer change of its item was applied.
 
 A batch supersedes the dead letters of the items in the statement that writes the rows, and that
 statement sees the rows as they were when it began. So a replay first raises the epochs of the
