@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from replicator.app.daemon.gc_tuning import expect_lasting_objects
 from replicator.app.daemon.run import run as run_daemon
 from replicator.cli.terminal.options import ConfigFile, load_settings
 from replicator.cli.terminal.output import ExitCode, print_note
@@ -29,6 +30,7 @@ def run(
     Example: replicator run --config replicator.yaml
     """
 
+    expect_lasting_objects()
     settings = load_settings(config)
     configure_logs(level=settings.log.level, format=settings.log.format)
     if migrate:

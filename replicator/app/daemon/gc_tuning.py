@@ -6,6 +6,11 @@ YOUNG_OBJECTS = 50_000
 """Allocations without a look: a batch makes and drops tens of thousands of objects, no cycles."""
 
 
+def expect_lasting_objects() -> None:
+    """Collect rarely from here on; to be called before settings are read and mappings compiled."""
+    gc.set_threshold(YOUNG_OBJECTS, 20, 50)
+
+
 def settle() -> None:
     """Exempt all existing objects from collection; to be called once everything long-lived exists.
 
@@ -14,4 +19,4 @@ def settle() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, 20, 50)
+    expect_lasting_objects()

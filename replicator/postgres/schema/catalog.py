@@ -35,6 +35,8 @@ wanted as (
       from asked as a
      cross join pg_partition_tree(a.oid) as p
      where p.isleaf and p.relid <> a.oid),
+foreign_keys as materialized (  -- no index of the catalog leads from a table to those into it
+    select * from pg_constraint where contype = 'f'),
 published as (
     select t.schemaname, t.tablename
       from pg_publication_tables as t
@@ -182,7 +184,11 @@ select w.schema_name,
                         select 1, a.atttypid, a.atttypmod
                         union all
                         select m.step + 1, d.typbasetype, d.typtypmod
-                          from made_of m join pg_type d on d.oid = m.oid and d.typtype = 'd')
+                          from made_of m
+                         -- `offset 0`: each by its index, not by a join with all types
+                         cross join lateral (
+                             select t.typbasetype, t.typtypmod from pg_type t
+                              where t.oid = m.oid and t.typtype = 'd' offset 0) as d)
                     select case when s.nspname = 'pg_catalog' then format_type(m.oid, m.typmod)
                                 else quote_ident(s.nspname) || '.' || quote_ident(e.typname)
                                      || coalesce(substring(format_type(m.oid, m.typmod)
@@ -190,13 +196,11 @@ select w.schema_name,
                                      || case when e.oid <> m.oid then '[]' else '' end
                            end as written,
                            e.typtype = 'e' as enum
-                      from made_of m
+                      from (select * from made_of order by step desc limit 1) as m
                       join pg_type o on o.oid = m.oid
                       join pg_type e on e.oid = case when o.typcategory = 'A' and o.typelem <> 0
                                                      then o.typelem else o.oid end
-                      join pg_namespace s on s.oid = e.typnamespace
-                     order by m.step desc
-                     limit 1) as b
+                      join pg_namespace s on s.oid = e.typnamespace) as b
                 where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
            'indexes', (
                select coalesce(json_agg(json_build_object(
@@ -236,11 +240,13 @@ select w.schema_name,
                           'inherited', n.coninhcount > 0 or n.conparentid <> 0,
                           'definition', pg_get_constraintdef(n.oid)
                       ) order by n.conname), '[]')
-                 from pg_constraint n
-                where ((n.conrelid = c.oid and n.contype in ('f', 'c', 'x'))
-                       or (n.confrelid = c.oid and n.contype = 'f' and n.conrelid <> c.oid))
-                  -- since 18 a constraint may be there and not be enforced
-                  and coalesce((to_jsonb(n) ->> 'conenforced')::boolean, true)),
+                 from (select e.* from pg_constraint e
+                        where e.conrelid = c.oid and e.contype in ('f', 'c', 'x')
+                        union all
+                       select f.* from foreign_keys f
+                        where f.confrelid = c.oid and f.conrelid <> c.oid) as n
+                -- since 18 a constraint may be there and not be enforced
+                where coalesce((to_jsonb(n) ->> 'conenforced')::boolean, true)),
            'triggers', (
                select coalesce(json_agg(json_build_object(
                           'name', g.tgname,
