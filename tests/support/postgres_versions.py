@@ -55,7 +55,7 @@ PACKAGES = {
         "c235902b8f75c94bcfa2f2071ef4e3c35e5410b93bed65b1f3a398aaa8ef880a",
     ),
 }
-HOME = Path(__file__).parents[2] / ".emulators"
+HOME = (Path(__file__).parents[2] / ".emulators").resolve()
 
 
 class VersionMissing(Exception):
