@@ -241,12 +241,15 @@ class DynamoDBLeases:
             await self._update_own(key, f"{_SAVED} {free}", _saved(checkpoint))
 
     async def ask(self, lease: Lease) -> bool:
-        """Ask the owner to hand the lease over; True for the first request."""
+        """Ask the owner to hand the lease over; False where another worker has asked before.
+
+        A worker may ask again: an answer may be lost, and so may the word to the owner.
+        """
         try:
             await self._update(
                 lease.key,
                 "set wantedBy = :me",
-                "leaseOwner = :owner and attribute_not_exists(wantedBy)",
+                "leaseOwner = :owner and (attribute_not_exists(wantedBy) or wantedBy = :me)",
                 {":me": {"S": self._worker_id}, ":owner": {"S": lease.owner or ""}},
             )
         except LeaseLost:

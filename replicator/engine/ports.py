@@ -524,7 +524,7 @@ class Leases(Protocol):
         ...
 
     async def ask(self, lease: Lease) -> bool:
-        """Ask the owner to hand the lease over; True for the first request."""
+        """Ask the owner to hand the lease over; False where another worker has asked before."""
         ...
 
     async def delete(self, key: str) -> None:

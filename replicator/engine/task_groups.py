@@ -5,22 +5,39 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coro
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from replicator.errors import ReplicatorError
+
 T = TypeVar("T")
 
 
 async def for_each(
-    things: Collection[T], act: Callable[[T], Awaitable[object]], *, at_once: int
+    things: Collection[T],
+    act: Callable[[T], Awaitable[object]],
+    *,
+    at_once: int,
+    failures_max: int = 0,
 ) -> None:
-    """Act on each thing, on so many at a time; the first failure ends it all."""
+    """Act on each thing, on so many at a time; one failure more than `failures_max` ends it all.
+
+    The first failure is raised, at the end where it was not one too many.
+    """
     left = iter(things)
+    failures = list[ReplicatorError]()
 
     async def work() -> None:
         for thing in left:
-            await act(thing)
+            try:
+                await act(thing)
+            except ReplicatorError as error:
+                failures.append(error)
+                if len(failures) > failures_max:
+                    raise
 
     async with one_failure() as tasks:
         for number in range(min(at_once, len(things))):
             tasks.create_task(work(), name=f"act {number}")
+    if failures:
+        raise failures[0]
 
 
 async def unless_stopped(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

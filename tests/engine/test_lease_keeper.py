@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import pytest
@@ -146,6 +147,19 @@ async def test_what_is_taken_after_a_while_without_the_lease_table_is_kept():
 
     assert keeper.holding.seconds_left() == LEASE_SECONDS
     assert list(keeper.holding.held) == [key]
+
+
+@pytest.mark.parametrize("commits", [False, True])
+@in_virtual_time
+async def test_an_owner_sees_who_asks_in_whatever_it_writes(commits: bool):
+    """A busy lease is never written but with its checkpoint."""
+    keeper = Keeper()
+    (key,) = await keeper.takes(1)
+    keeper.table.rows[key] = replace(keeper.table.rows[key], wanted_by="other")
+
+    await keeper.renews(6, commits=commits)
+
+    assert keeper.holding.wanted == {key}
 
 
 @in_virtual_time

@@ -347,13 +347,13 @@ class Fleet:
             await asyncio.sleep(0.1)
         return self.clock.monotonic() - began
 
-    async def move_positions(self) -> None:
-        """Commit on the busy shards, once a second."""
+    async def move_positions(self, *, busy: float = BUSY) -> None:
+        """Commit on that part of the shards, once a second."""
         while True:
             await asyncio.sleep(1.0)
             for process in self.processes.values():
                 for number, key in enumerate(list(process.worker.holding.held)):
-                    if number % round(1 / BUSY) == 0:
+                    if number % round(1 / busy) == 0:
                         at = Position(int(self.clock.monotonic()) + 1)
                         process.worker.holding.moved(key, at)
 

@@ -33,6 +33,12 @@ HANGING_LEASES, HANGING_SECONDS = "hanging leases", 60.0
 """Stands among what a worker is cut off from: calls of the lease table fail after so long."""
 LATE_RELEASES, LATE_SECONDS = "late releases", 8.0
 """Stands among what a worker is cut off from: what gives a lease back arrives so much later."""
+REFUSED_TAKES = "refused takes"
+"""Stands among what a worker is cut off from: half of what adds and takes leases is refused."""
+LOST_REQUESTS = "lost requests"
+"""Stands among what a worker is cut off from: a request for a lease is heard, and not answered."""
+REFUSED_RELEASES = "refused releases"
+"""Stands among what a worker is cut off from: it cannot give back a lease."""
 DESCRIBES_A_SECOND = 10
 """What AWS allows an account."""
 WRITES = ("create", "take", "renew", "save", "release", "ask", "delete")
@@ -134,10 +140,24 @@ class Reached:
             await asyncio.sleep(HANGING_SECONDS if hangs else LATENCY_SECONDS["leases"])
             message = "the lease table is out of reach"
             raise CoordinationUnavailable(message)
+        if self._refuses(name):
+            await asyncio.sleep(LATENCY_SECONDS["leases"])
+            message = "the lease table refuses"
+            raise CoordinationUnavailable(message)
         await self._lags("leases")
         if name == "release" and LATE_RELEASES in self.cut_off:
             await asyncio.sleep(LATE_SECONDS)
-        return await self.servers.lease_call(name, work)
+        answer = await self.servers.lease_call(name, work)
+        if name == "ask" and LOST_REQUESTS in self.cut_off:
+            message = "the answer is lost"
+            raise CoordinationUnavailable(message)
+        return answer
+
+    def _refuses(self, name: str) -> bool:
+        if name == "release" and REFUSED_RELEASES in self.cut_off:
+            return True
+        half = name in ("create", "take") and REFUSED_TAKES in self.cut_off
+        return half and self.servers.refuses_half()
 
     async def postgres_call(self, name: str, work: Callable[[], Result]) -> Result:
         if "postgres" in self.cut_off or name in self.cut_off:
@@ -166,6 +186,10 @@ class Servers:
     def reached_by(self, cut_off: Collection[str]) -> Reached:
         """The servers as a worker reaches them that is cut off from some of them."""
         return Reached(self, cut_off)
+
+    def refuses_half(self) -> bool:
+        """True for each second call, by chance."""
+        return self._random.random() < 0.5
 
     async def lease_call(self, name: str, work: Callable[[], Result]) -> Result:
         pages = 1

@@ -7,7 +7,15 @@ import pytest
 from replicator.core.leases.lease_owners import OLDER_SECONDS
 from replicator.core.telemetry_events import LeaseLapsed
 from tests.scale.fleet import LEASE_SECONDS, Fleet
-from tests.scale.servers import HANGING_LEASES, LATE_RELEASES, Bill
+from tests.scale.servers import (
+    HANGING_LEASES,
+    LATE_RELEASES,
+    LOST_REQUESTS,
+    REFUSED_RELEASES,
+    REFUSED_TAKES,
+    Bill,
+)
+from tests.support.mappings import mapping, target
 from tests.support.virtual_time import in_virtual_time
 
 LOOK_SECONDS = 5.0
@@ -204,3 +212,48 @@ async def test_who_gives_a_lease_back_does_not_take_it_before_that_is_written():
 
     assert fleet.observed[LeaseLapsed] == lapsed
     assert fleet.reading.overlaps == 0
+
+
+@pytest.mark.parametrize("lost", ["asked", LOST_REQUESTS])
+@in_virtual_time
+async def test_a_worker_whose_first_requests_no_owner_hears_has_its_share_all_the_same(lost: str):
+    """The leases say who asks, and all shards are busy: no lease is written but with a position."""
+    fleet = await balanced_fleet(newer=3)
+    moving = asyncio.create_task(fleet.move_positions(busy=1.0))
+    newest = fleet.processes[fleet.start()]
+    newest.cut_off.add(lost)
+    await asyncio.sleep(12)
+    newest.cut_off.clear()
+
+    await settles(fleet)
+
+    moving.cancel()
+    assert not any(row.wanted_by for row in fleet.leases.rows.values())
+
+
+@in_virtual_time
+async def test_workers_begin_and_take_over_although_half_of_that_is_refused():
+    """Each look takes what is not refused, and not only what comes before the first refusal."""
+    fleet = Fleet(SHARDS)
+    names = [fleet.start() for _ in range(3)]
+    for process in fleet.processes.values():
+        process.cut_off.add(REFUSED_TAKES)
+
+    assert await fleet.seconds_until(lambda: fleet.all_read, at_most=600) <= 60
+    fleet.kill(names[0])
+    await is_replaced(fleet, names[0])
+
+
+@in_virtual_time
+async def test_what_a_worker_cannot_give_back_and_may_not_read_is_given_back_later():
+    """Its heartbeat vouches for it, and nobody else may take it."""
+    fleet = await balanced_fleet(newer=3)
+    process = next(iter(fleet.processes.values()))
+    process.cut_off.add(REFUSED_RELEASES)
+    table = process.worker.tables["orders"]
+    table.mapping = mapping(target("public.older"))  # another one is registered
+    await asyncio.sleep(2 * LOOK_SECONDS)
+
+    process.cut_off.clear()
+
+    assert await fleet.seconds_until(lambda: fleet.all_read, at_most=600) <= TAKEN_OVER_SECONDS

@@ -78,7 +78,11 @@ class FakeLeases:
     async def ask(self, lease: Lease) -> bool:
         def work() -> bool:
             row = self._table.rows.get(lease.key)
-            heard = row is not None and row.owner == (lease.owner or "") and row.wanted_by is None
+            heard = (
+                row is not None
+                and row.owner == (lease.owner or "")
+                and row.wanted_by in (None, self._worker_id)
+            )
             if row is not None and heard:
                 self._table.rows[lease.key] = replace(row, wanted_by=self._worker_id)
             return heard

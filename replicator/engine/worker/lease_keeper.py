@@ -1,5 +1,7 @@
 """The leases that the worker holds: renewed, checkpointed behind every COMMIT, given back."""
 
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
 from replicator.clock import Clock
@@ -64,8 +66,12 @@ class LeaseKeeper:
         finds of them may be from before, and a call to take one may overtake the one that gives it
         back."""
         self._releasing: set[str] = set()
+        self._perhaps_ours: set[str] = set()
+        """Leases that are not held and may name this worker as the owner, whose beat vouches for
+        it: a call to take or to give back one was not answered, or it was believed to be lost."""
         self.wanted: set[str] = set()
-        """Leases of ours that a worker of an older version asks for."""
+        """Leases of ours that were found to be asked for as they were written: by a worker of an
+        older version, or by one whose word of it was lost."""
         self.reached = True
         """True when the last call of the lease table was answered."""
         self._written_at = clock.monotonic()
@@ -120,10 +126,13 @@ class LeaseKeeper:
     ) -> HeldLease | None:
         """Take a lease; None when another worker was quicker."""
         now = self._clock.monotonic()
+        self._perhaps_ours.add(lease.key)
         try:
             taken = await self._leases.take(lease)
         except LeaseLost:
+            self._perhaps_ours.discard(lease.key)
             return None
+        self._perhaps_ours.discard(lease.key)
         self._written(now)
         held = self.held[lease.key] = HeldLease(
             lease.key, table, stream_arn, shard_id, taken.checkpoint, renewed_at=now
@@ -182,6 +191,7 @@ class LeaseKeeper:
             return
         self._releasing.add(key)
         self.released.add(key)
+        self._perhaps_ours.add(key)
         try:
             await self._release(held, ended=ended)
         finally:
@@ -190,6 +200,18 @@ class LeaseKeeper:
     def look_begins(self) -> None:
         """Forget what was given back before the look that begins now."""
         self.released = set(self._releasing)
+
+    async def release_again(self, wanted: Collection[str]) -> None:
+        """Give back what may be ours still and is not `wanted`, which a plan takes again: nobody
+        else may take it while this worker lives.
+        """
+        due = self._perhaps_ours - {*wanted, *self.held, *self._releasing}
+        await for_each(due, self._release_unheld, at_once=CALLS_AT_ONCE)
+
+    async def _release_unheld(self, key: str) -> None:
+        with suppress(LeaseLost):
+            await self._leases.release(key)
+        self._perhaps_ours.discard(key)
 
     async def _release(self, held: HeldLease, *, ended: bool) -> None:
         key = held.key
@@ -202,14 +224,16 @@ class LeaseKeeper:
         except LeaseLost:
             self._observe(LeaseLapsed(held.table, held.shard_id))
         except CoordinationUnavailable:
-            return  # it expires by itself
+            return  # it is taken or given back at a look, or expires once the worker has gone
         else:
             self._observe(LeaseReleased(held.table, held.shard_id))
+        self._perhaps_ours.discard(key)
 
     def drop(self, key: str) -> None:
         """Note that a lease is believed to be lost."""
         held = self.held.pop(key, None)
         if held is not None:
+            self._perhaps_ours.add(key)
             self._observe(LeaseLapsed(held.table, held.shard_id))
 
     def _is_unsaved(self, held: HeldLease, now: float) -> bool:
@@ -225,12 +249,12 @@ class LeaseKeeper:
         position, save = held.position, self._is_unsaved(held, now)
         try:
             if save:
-                await self._leases.save(held.key, checkpoint_text(position))
+                lease = await self._leases.save(held.key, checkpoint_text(position))
                 held.saved, held.saved_at = position, now
             else:
                 lease = await self._leases.renew(held.key)
-                if lease.wanted_by is not None:
-                    self.wanted.add(held.key)
+            if lease.wanted_by is not None:
+                self.wanted.add(held.key)
         except LeaseLost:
             if self.held.get(held.key) is held:
                 self.drop(held.key)

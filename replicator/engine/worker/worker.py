@@ -68,6 +68,9 @@ STUCK_SECONDS = 120.0
 AWAITING_SECONDS = 1.0
 """Seconds between two looks while a lease is to be handed over, or another worker was quicker to
 take one: nobody may read a shard then."""
+REFUSALS_A_LOOK_MAX = 16
+"""Leases that one look cannot add, or take, before it gives up: of a lease table that refuses half
+of the calls it has the other half, and one that is away is not called for each lease."""
 TAKING_SECONDS_MAX = 10.0
 """Seconds that one look may take leases for: what is still free then is planned again."""
 DRAIN_SECONDS_MAX = 6.0
@@ -418,10 +421,13 @@ class Worker:
                 self._start(held, tasks, stopping)
 
         if plan.take and await self._is_heard():
-            await for_each(plan.take, take, at_once=CALLS_AT_ONCE)
+            await for_each(
+                plan.take, take, at_once=CALLS_AT_ONCE, failures_max=REFUSALS_A_LOOK_MAX
+            )
         await for_each(plan.ask, self._ownership.ask, at_once=CALLS_AT_ONCE)
         await self._ownership.tell_asked(plan.ask)
         await self._delete_over(view.seen)
+        await self.holding.release_again(units.keys())
         await self._end_silent()
         return plan.awaits or outrun
 
@@ -474,7 +480,7 @@ class Worker:
                 self._created.add(key)
                 self._look_now.set()
 
-        await for_each(due, create, at_once=CALLS_AT_ONCE)
+        await for_each(due, create, at_once=CALLS_AT_ONCE, failures_max=REFUSALS_A_LOOK_MAX)
         self._created -= existing
 
     async def _positions_of(self, units: Iterable[Unit]) -> dict[ShardName, Position | None]:
