@@ -93,3 +93,20 @@ async def test_beside_an_older_version_shards_are_counted_and_nothing_goes_to_an
         await asyncio.sleep(120)
 
         assert fleet.even
+
+
+@in_virtual_time
+async def test_of_fewer_than_two_shards_for_each_worker_all_have_theirs_soon():
+    """Each shard is more than half of a share: askers must not all reach for the same one."""
+    fleet = Fleet(50, seed=2)
+    for _ in range(30):
+        fleet.start()
+        await asyncio.sleep(0.3)
+
+    def is_shared() -> bool:
+        return fleet.all_read and {*fleet.counts().values()} == {1, 2}
+
+    assert await fleet.seconds_until(is_shared, at_most=200) <= 30
+    moves = fleet.reading.moves
+    await asyncio.sleep(60)
+    assert fleet.reading.moves - moves <= 2

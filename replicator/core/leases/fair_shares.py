@@ -160,12 +160,15 @@ def wanted(
         if (giver := _Giver.of(owner, keys, weights, totals[owner], heavy=heavy, ours=ours)).may
     ]
     apart = [
-        min(giver.heavy)
+        pair
         for giver in givers
         if giver.total > (1 + CROWDED) * fairness.share and len(giver.heavy) > 1
+        for pair in giver.lightest_heavy(fairness.share)
     ]
     if apart:
-        return [max(apart)[1]]
+        weight = max(apart)[0]
+        same = [key for each, key in apart if each == weight]
+        return [min(same, key=lambda key: _spread(key, worker_id))]
     return _half_of_what_is_missing(givers, me=me, worker_id=worker_id, fairness=fairness)
 
 
@@ -195,6 +198,14 @@ class _Giver:
         theirs = fsum(weight for weight, _ in pairs if weight > heavy)
         may = [pair for pair in pairs if pair[0] <= heavy or theirs - ours > pair[0]]
         return _Giver(owner, total, may, [pair for pair in may if pair[0] > heavy])
+
+    def lightest_heavy(self, share: float) -> list[tuple[float, str]]:
+        """The lightest heavy lease; of several that weigh the same, as many as the worker has over
+        the share, so that not all askers reach for one.
+        """
+        least = min(self.heavy)[0]
+        same = sorted(pair for pair in self.heavy if pair[0] == least)
+        return same[: max(1, int((self.total - share) / least))]
 
     def heaviest_below(self, limit: float) -> tuple[float, str] | None:
         """Take the heaviest lease away that weighs no more; heavier ones will not fit later."""

@@ -421,9 +421,7 @@ class Worker:
                 self._start(held, tasks, stopping)
 
         if plan.take and await self._is_heard():
-            await for_each(
-                plan.take, take, at_once=CALLS_AT_ONCE, failures_max=REFUSALS_A_LOOK_MAX
-            )
+            await for_each(plan.take, take, at_once=CALLS_AT_ONCE, failures_max=REFUSALS_A_LOOK_MAX)
         await for_each(plan.ask, self._ownership.ask, at_once=CALLS_AT_ONCE)
         await self._ownership.tell_asked(plan.ask)
         await self._delete_over(view.seen)
