@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from time import process_time
 
-from replicator.core.leases.fair_shares import UPSET
+from replicator.core.leases.fair_shares import IDLE, UPSET, Fairness
 from replicator.core.leases.lease_plan import observed, plan_leases
 from tests.scale.fleet import EVEN, LEASE_SECONDS, Fleet
 from tests.scale.servers import DESCRIBES_A_SECOND, SLOW, Bill
@@ -228,15 +228,17 @@ async def simulate(
 
 
 async def joined(fleet: Fleet) -> tuple[float, int]:
-    """One more worker: the seconds until it has its share, and what moved until a minute later."""
-    before = fleet.reading.moves
+    """One more worker: the seconds until it has its share, which is less than the mean where shards
+    are more than a share each, and what moved until a minute later but for what began."""
+    begun, before = fleet.begun, fleet.reading.moves
     newest = fleet.start()
-    fair = (1 - UPSET) * sum(fleet.weights_of_workers().values()) / len(fleet.processes)
+    weights = [IDLE + fleet.loads[shard_id] for shard_id in fleet.open]
+    fair = (1 - UPSET) * Fairness.of(weights, len(fleet.processes)).share
     seconds = await fleet.seconds_until(
         lambda: fleet.weights_of_workers()[newest] >= fair, at_most=WAIT_SECONDS_MAX
     )
     await asyncio.sleep(60)
-    return seconds, fleet.reading.moves - before
+    return seconds, fleet.reading.moves - before - fleet.begun + begun
 
 
 async def deployed_anew(fleet: Fleet) -> tuple[int, float]:
