@@ -317,4 +317,33 @@ OWNERSHIP_MUTANTS = [
         "wanted=units.keys(),",
         f"{FLEET}::test_who_gives_a_lease_back_does_not_take_it_before_that_is_written",
     ),
+    Mutant(
+        "who asks for a busy lease is not seen as its checkpoint is saved",
+        HOLDING,
+        "            if lease.wanted_by is not None:",
+        "            if not save and lease.wanted_by is not None:",
+        f"{KEEPER}::test_an_owner_sees_who_asks_in_whatever_it_writes",
+    ),
+    Mutant(
+        "what could not be given back is kept for as long as the worker lives",
+        HOLDING,
+        "due = self._perhaps_ours - {*wanted, *self.held, *self._releasing}",
+        "due = set[str]()",
+        f"{FLEET}::test_what_a_worker_cannot_give_back_and_may_not_read_is_given_back_later",
+    ),
+    Mutant(
+        "the first refusal of the lease table ends a look",
+        "replicator/engine/worker/worker.py",
+        "REFUSALS_A_LOOK_MAX = 16",
+        "REFUSALS_A_LOOK_MAX = 0",
+        f"{FLEET}::test_workers_begin_and_take_over_although_half_of_that_is_refused",
+    ),
+    Mutant(
+        "all who ask reach for the same one of equal heavy leases",
+        BALANCE,
+        "return [min(same, key=lambda key: _spread(key, worker_id))]",
+        "return [max(same)]",
+        "tests/scale/test_load.py"
+        "::test_of_fewer_than_two_shards_for_each_worker_all_have_theirs_soon",
+    ),
 ]
