@@ -33,7 +33,8 @@ class CoordinationSettings(SourceSettings):
     table: str = Field(default="replicator-leases", pattern=f"^{TABLE_NAME}$")
     """The lease table; created when missing."""
     lease_seconds: float = Field(default=20.0, ge=0.5, le=600)
-    """Time that a lease may stand still before another worker takes over."""
+    """Time that a lease may stand still before another worker takes over; all workers of a
+    deployment need the same."""
 
 
 class PostgresSettings(Group):
