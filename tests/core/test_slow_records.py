@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from replicator.core.planning.batch_in_planning import PlanningState
+from replicator.core.planning.batch_in_planning import BatchInPlanning
 from replicator.core.planning.columnar_plan import plan_usual
 from replicator.core.planning.write_plan import TargetWrites
 from tests.benchmarks.cliffs import CLIFFS, pages_of
@@ -26,7 +26,7 @@ def test_what_converts_is_planned_together(name: str, tmp_path: Path):
     planned, left = 0, 0
     for target in mapping.targets:
         writes = TargetWrites(target)
-        state = PlanningState(records, mapping, read_at=READ_AT)
+        state = BatchInPlanning(records, mapping, read_at=READ_AT)
         changes = plan_usual(writes, state, scanned=False)
         planned += len(writes.upserted)
         newest = [records[state.newest[key]] for key in changes.left]

@@ -243,7 +243,7 @@ class Simulation:
                 gaps_and_halts,
                 heartbeats_of(self.postgres, postgres),
             ),
-            unleased_steps=TableAdvancer(positions, gaps_and_halts, NoSnapshots(), self.clock),
+            table_advancer=TableAdvancer(positions, gaps_and_halts, NoSnapshots(), self.clock),
             pacing=ReadPacing(1.0, self.clock),
             leases=lease_rows,
             reporting=Reporting(self._observe, unobserved, unobserved),

@@ -31,7 +31,7 @@ PLANS = "replicator/postgres/connection/plan_cache_mode.py"
 PLANNING = "replicator/core/planning/plan_batch.py"
 USUAL = "replicator/core/planning/columnar_plan.py"
 CLAIMS = "replicator/postgres/control/stream/shard_claims.py"
-INCIDENTS = "replicator/postgres/control/stream/gaps_and_halts.py"
+GAPS_AND_HALTS = "replicator/postgres/control/stream/gaps_and_halts.py"
 STREAMS = "replicator/postgres/control/stream/generations.py"
 SINK = "replicator/postgres/write/plan_writer.py"
 SHARD = "replicator/engine/stream/shard_replicator.py"
@@ -299,7 +299,7 @@ MUTANTS = [
     ),
     Mutant(
         "a halt stops nobody who writes",
-        INCIDENTS,
+        GAPS_AND_HALTS,
         "            await raise_epochs(connection, self._control, self._deployment, source)\n"
         '        return "already"',
         '        return "already"',
@@ -335,7 +335,7 @@ MUTANTS = [
     ),
     Mutant(
         "whoever slept closes a shard",
-        INCIDENTS,
+        GAPS_AND_HALTS,
         "and (epoch, claim_id) = ($4, $5)\n   and state = 'active'\n"
         "   and gap_accepted_at is not null",
         "and $4 > 0 and $5::uuid is not null\n   and gap_accepted_at is not null",
@@ -350,14 +350,14 @@ MUTANTS = [
     ),
     Mutant(
         "a shard that was listed meanwhile was never owed",
-        INCIDENTS,
+        GAPS_AND_HALTS,
         "   and not listed\n",
         "",
         FENCE,
     ),
     Mutant(
         "an acceptance covers every later gap",
-        INCIDENTS,
+        GAPS_AND_HALTS,
         "set state = 'gap', gap_accepted_at = null, epoch",
         "set state = 'gap', epoch",
         FENCE,

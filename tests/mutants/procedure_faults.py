@@ -40,7 +40,7 @@ STALE_HALT = (
 
 LOCK_ORDER = "tests/postgres/test_lock_order.py"
 SNAPSHOTS = "replicator/postgres/control/snapshot/snapshots.py"
-INCIDENTS = "replicator/postgres/control/stream/gaps_and_halts.py"
+GAPS_AND_HALTS = "replicator/postgres/control/stream/gaps_and_halts.py"
 REGISTRY = "replicator/postgres/schema/registered_mappings.py"
 WORKER = "replicator/engine/worker/worker.py"
 
@@ -205,7 +205,7 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "any gap between streams makes its stream the current one",
-        INCIDENTS,
+        GAPS_AND_HALTS,
         'if gap["makes_current"] and await make_current(',
         "if await make_current(",
         BETWEEN_STREAMS,
@@ -271,14 +271,14 @@ PROCEDURE_MUTANTS = [
     # in which order rows are locked
     Mutant(
         "a gap is accepted under no lock of its table",
-        INCIDENTS,
+        GAPS_AND_HALTS,
         "await connection.execute(self._control.sql(LOCK_TABLE), self._deployment, source)\n",
         "pass\n",
         LOCK_ORDER,
     ),
     Mutant(
         "a break is noted under no lock of its table",
-        INCIDENTS,
+        GAPS_AND_HALTS,
         """            await connection.execute(self._control.sql(LOCK_TABLE), *name)
             if created_at is None""",
         "            if created_at is None",
@@ -287,7 +287,7 @@ PROCEDURE_MUTANTS = [
     # who believes in what was so before
     Mutant(
         "a pause stops nobody who writes",
-        INCIDENTS,
+        GAPS_AND_HALTS,
         "self._control.sql(UNHALT), self._deployment, source)\n            await raise_epochs(",
         "self._control.sql(UNHALT), self._deployment, source)\n            lambda *_: (",
         PAUSED,
@@ -315,21 +315,21 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "a gap is accepted beside who works on its shard",
-        INCIDENTS,
+        GAPS_AND_HALTS,
         "       gap_accepted_at = now(),\n       epoch = epoch + 1\n",
         "       gap_accepted_at = now()\n",
         ACCEPTED,
     ),
     Mutant(
         "a failure under an older stream halts the table",
-        INCIDENTS,
+        GAPS_AND_HALTS,
         "(stream_arn, mapping_fingerprint) is not distinct from ($5, $6)",
         "(mapping_fingerprint, $5) is not distinct from ($6, $5::text)",
         BELIEF,
     ),
     Mutant(
         "a failure under an older mapping halts the table",
-        INCIDENTS,
+        GAPS_AND_HALTS,
         "(stream_arn, mapping_fingerprint) is not distinct from ($5, $6)",
         "(stream_arn, $6) is not distinct from ($5, $6::text)",
         BELIEF,
@@ -401,7 +401,7 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "what an older stream still holds is read after the newer one",
-        INCIDENTS,
+        GAPS_AND_HALTS,
         "set state = case when older.stream then 'gap' else 'waiting' end,\n"
         "       done_at = case when older.stream then now() end,\n",
         "set state = 'waiting',\n",
@@ -409,21 +409,21 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "the gap before a new stream leaves the older ones open",
-        INCIDENTS,
+        GAPS_AND_HALTS,
         "   set gap_accepted_at = coalesce(s.gap_accepted_at, now()),\n",
         "   set gap_accepted_at = s.gap_accepted_at,\n",
         BETWEEN_STREAMS,
     ),
     Mutant(
         "what an older stream left is kept for ever",
-        INCIDENTS,
+        GAPS_AND_HALTS,
         "       done_at = coalesce(s.done_at, now())\n",
         "       done_at = s.done_at\n",
         BETWEEN_STREAMS,
     ),
     Mutant(
         "one accepted gap is all of them",
-        INCIDENTS,
+        GAPS_AND_HALTS,
         "   and ($5::bigint is null or id = $5)\n",
         "   and ($5::bigint is null or id <> 0)\n",
         ONE_OF_SEVERAL,

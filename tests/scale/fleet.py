@@ -403,7 +403,7 @@ class Fleet:
             WorkerSettings(name, "1", LEASE_SECONDS, idle_seconds_max=1.0),
             tables,
             control=ControlPorts(claims, positions, listings, gaps_and_halts, heartbeats),
-            unleased_steps=TableAdvancer(positions, gaps_and_halts, NoSnapshots(), self.clock),
+            table_advancer=TableAdvancer(positions, gaps_and_halts, NoSnapshots(), self.clock),
             pacing=ReadPacing(1.0, self.clock),
             leases=leases,
             reporting=Reporting(observe, unobserved, unobserved),

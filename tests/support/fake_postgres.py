@@ -453,7 +453,7 @@ class FakePostgres:
         counts[writes.target.history, "append"] = len(new.keys() - rows.keys())
         self.data.rows[writes.target.history] = new | rows
 
-    # incidents
+    # gaps and halts
 
     def open_gaps(self, source: str) -> list[GapRow]:
         return [gap for gap in self.data.gaps if gap.facts.source == source and gap.state == "open"]

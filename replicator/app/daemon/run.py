@@ -350,7 +350,7 @@ class Daemon:
                 GapsAndHalts(self._database),
                 WorkerHeartbeats(self._database),
             ),
-            unleased_steps=self._unleased_steps(),
+            table_advancer=self._table_advancer(),
             pacing=pacing,
             leases=leases,
             reporting=Reporting(
@@ -359,7 +359,7 @@ class Daemon:
             clock=self._clock,
         )
 
-    def _unleased_steps(self) -> TableAdvancer:
+    def _table_advancer(self) -> TableAdvancer:
         return TableAdvancer(
             ShardStore(self._database),
             GapsAndHalts(self._database),

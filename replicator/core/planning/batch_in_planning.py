@@ -19,7 +19,7 @@ from replicator.errors import RejectionHalts, ValueRejected
 ItemKey = tuple[str, ...]
 
 
-class PlanningState:
+class BatchInPlanning:
     """The records of one batch by place; `keys` has the keys of records that are not skipped.
 
     KeyChanged where the records are those of another table.

@@ -36,7 +36,7 @@ from operator import itemgetter
 from typing import cast
 
 from replicator.core.mapping.compile_mapping import TargetMapping
-from replicator.core.planning.batch_in_planning import ItemKey, PlanningState
+from replicator.core.planning.batch_in_planning import BatchInPlanning, ItemKey
 from replicator.core.planning.record_outcomes import Rank
 from replicator.core.planning.write_plan import TargetWrites
 from replicator.core.values.columnar_rows import UsualRows
@@ -67,7 +67,7 @@ ALONE_BYTES_MAX = 2048
 cost twice as much as its one cell. Of a larger one, nested values are quicker as a whole."""
 
 
-def plan_usual(writes: TargetWrites, state: PlanningState, *, scanned: bool) -> UsualChanges:
+def plan_usual(writes: TargetWrites, state: BatchInPlanning, *, scanned: bool) -> UsualChanges:
     """Plan items by the newest changes, where such changes are rows at once, or plain removals.
 
     Items with changes that may be rejected, or that older changes decide on, are left.
@@ -109,7 +109,7 @@ def plan_usual(writes: TargetWrites, state: PlanningState, *, scanned: bool) -> 
     return changes
 
 
-def _is_alone(state: PlanningState) -> bool:
+def _is_alone(state: BatchInPlanning) -> bool:
     """True for a batch of one item, unless that is large."""
     if len(state.newest) != 1:
         return False
@@ -119,7 +119,7 @@ def _is_alone(state: PlanningState) -> bool:
 
 
 def _routed(
-    target: TargetMapping, state: PlanningState, items: _Items, changes: UsualChanges
+    target: TargetMapping, state: BatchInPlanning, items: _Items, changes: UsualChanges
 ) -> tuple[_Items, _Items]:
     """The items that belong to the target, and items that do not and may have belonged before."""
     records, condition = state.records, target.condition
@@ -146,7 +146,7 @@ def _routed(
 def _upsert(
     writes: TargetWrites,
     rows_of: UsualRows,
-    state: PlanningState,
+    state: BatchInPlanning,
     items: _Items,
     changes: UsualChanges,
 ) -> set[ItemKey]:
@@ -176,7 +176,7 @@ def _upsert(
 
 def _delete(
     writes: TargetWrites,
-    state: PlanningState,
+    state: BatchInPlanning,
     items: _Items,
     changes: UsualChanges,
     rank: Rank,

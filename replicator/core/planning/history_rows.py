@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from replicator.core.mapping.compile_mapping import TargetMapping
-from replicator.core.planning.batch_in_planning import PlanningState
+from replicator.core.planning.batch_in_planning import BatchInPlanning
 from replicator.core.planning.dead_letter import DeadLetter
 from replicator.core.planning.record_outcomes import Rank
 from replicator.core.snapshot.export_lines import MICROSECONDS
@@ -25,7 +25,7 @@ STATE_AFTER_GAP = "state_after_gap"
 
 def plan_history(
     target: TargetMapping,
-    state: PlanningState,
+    state: BatchInPlanning,
     refused: tuple[str, str | None] | None,
     *,
     healing: bool = False,
@@ -64,7 +64,7 @@ def plan_history(
     return rows, records
 
 
-def _concerns(target: TargetMapping, state: PlanningState, record: StreamRecord) -> bool:
+def _concerns(target: TargetMapping, state: BatchInPlanning, record: StreamRecord) -> bool:
     """True when the item belonged to the target before or after the change, as far as images tell.
 
     A stream without old images does not say what an item was: then every change counts of an item
@@ -79,7 +79,7 @@ def _concerns(target: TargetMapping, state: PlanningState, record: StreamRecord)
     return record.old_image is None or _matches(target, state, record.keys, record.old_image)
 
 
-def _matches(target: TargetMapping, state: PlanningState, keys: Image, raw: memoryview) -> bool:
+def _matches(target: TargetMapping, state: BatchInPlanning, keys: Image, raw: memoryview) -> bool:
     matches = (
         target.condition.matches_raw(keys, raw)
         if state.shows(target.condition.attributes)
@@ -88,7 +88,7 @@ def _matches(target: TargetMapping, state: PlanningState, keys: Image, raw: memo
     return target.condition.matches(keys, state.decoded(raw)) if matches is None else matches
 
 
-def _usual_rows(state: PlanningState) -> Sequence[HistoryRow | None]:
+def _usual_rows(state: BatchInPlanning) -> Sequence[HistoryRow | None]:
     """The entries of all changes of the batch, made together; None where an image or a key must be
     decoded or rejected, which `_row` does.
     """
@@ -127,7 +127,7 @@ def _key_text(image: Image) -> str | None:
         return None
 
 
-def _row(state: PlanningState, record: StreamRecord, nul: OnNul) -> HistoryRow:
+def _row(state: BatchInPlanning, record: StreamRecord, nul: OnNul) -> HistoryRow:
     return (
         str(history_number(record.version)),
         record.event,
@@ -144,7 +144,7 @@ def _state_after_gap(row: HistoryRow, record: StreamRecord) -> HistoryRow:
     return (str(micros), STATE_AFTER_GAP, *row[2:])
 
 
-def _image(state: PlanningState, raw: memoryview | None, column: str, nul: OnNul) -> Cell:
+def _image(state: BatchInPlanning, raw: memoryview | None, column: str, nul: OnNul) -> Cell:
     return None if raw is None else _json(state.decoded(raw), column, nul)
 
 

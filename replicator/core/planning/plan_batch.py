@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 from replicator.core.mapping.compile_mapping import TableMapping, TargetMapping
-from replicator.core.planning.batch_in_planning import ItemKey, PlanningState
+from replicator.core.planning.batch_in_planning import BatchInPlanning, ItemKey
 from replicator.core.planning.columnar_plan import plan_usual
 from replicator.core.planning.dead_letter import DeadLetter
 from replicator.core.planning.history_rows import plan_history
@@ -46,7 +46,7 @@ def plan_batch(
     another table.
     """
     refused = refused or {}
-    state = PlanningState(records, mapping, read_at=read_at, skip_before=skip_before)
+    state = BatchInPlanning(records, mapping, read_at=read_at, skip_before=skip_before)
     unmapped: dict[str, Mapping[str, int]] = {}
     unmapped_types: dict[str, Mapping[str, str]] = {}
     candidates: dict[str, Mapping[str, str]] = {}
@@ -100,7 +100,7 @@ class _TargetPlanner:
     )
 
     def __init__(
-        self, target: TargetMapping, state: PlanningState, refused: Refusals, *, scanned: bool
+        self, target: TargetMapping, state: BatchInPlanning, refused: Refusals, *, scanned: bool
     ) -> None:
         self._candidates_at: dict[str, int] = {}
         self._target = target
@@ -256,7 +256,7 @@ class _TargetPlanner:
             self._writes.kept.add(self._target.key_of(record.keys), record)
 
 
-def _plan_unmatched(state: PlanningState, mapping: TableMapping) -> int:
+def _plan_unmatched(state: BatchInPlanning, mapping: TableMapping) -> int:
     """Count the batch's items that no target takes after the newest change.
 
     With `unmatched: dead_letter` that change becomes a dead letter; what the item was before
@@ -279,7 +279,7 @@ def _plan_unmatched(state: PlanningState, mapping: TableMapping) -> int:
     return unmatched
 
 
-def _takes(target: TargetMapping, state: PlanningState, index: int) -> bool:
+def _takes(target: TargetMapping, state: BatchInPlanning, index: int) -> bool:
     """True when the item belongs to the target after the change; ValueRejected."""
     record = state.records[index]
     if target.condition.on_keys_only or record.new_image is None:

@@ -88,7 +88,7 @@ class Worker:
         tables: Sequence[Table],
         *,
         control: ControlPorts,
-        unleased_steps: TableAdvancer,
+        table_advancer: TableAdvancer,
         pacing: ReadPacing,
         leases: Leases,
         reporting: Reporting,
@@ -97,7 +97,7 @@ class Worker:
         self.settings = settings
         self.tables = {table.name: table for table in tables}
         self._control = control
-        self._unleased_steps = unleased_steps
+        self._table_advancer = table_advancer
         self._pacing = pacing
         self._leases = leases
         self._reporting = reporting
@@ -159,7 +159,7 @@ class Worker:
         """
         tables = list(self.tables.values())
         try:
-            shards = await self._unleased_steps.refresh_with_positions(tables)
+            shards = await self._table_advancer.refresh_with_positions(tables)
         except ReplicatorError:
             return frozenset(self.tables)
         return frozenset(
@@ -280,7 +280,7 @@ class Worker:
         try:
             async with one_failure() as tasks:
                 keeping = tasks.create_task(keep(), name="keep listing")
-                await self._unleased_steps.refresh([table])
+                await self._table_advancer.refresh([table])
                 if table.facts is not None:
                     listed = await table.discovery.discover(
                         table.facts, first=table.unlisted, paged=paged
@@ -294,7 +294,7 @@ class Worker:
             raise
         calls = 0 if kind_of(table.stream_arn) is KINESIS else pages
         await self._control.listings.end(table.name, proved=proved, calls=calls)
-        await self._unleased_steps.refresh([table])
+        await self._table_advancer.refresh([table])
         self._look_now.set()
 
     def _seconds_between_listings(self) -> float:
@@ -343,12 +343,12 @@ class Worker:
         self._turned_at = self._clock.monotonic()
         self._look_now.clear()
         self.holding.look_begins()
-        await self._unleased_steps.refresh(list(self.tables.values()))
+        await self._table_advancer.refresh(list(self.tables.values()))
         self.listing_seconds = self._seconds_between_listings()
         self._start_discovering(tasks, stopping)
         self._tell_superseded()
-        await self._unleased_steps.accept_gaps(self.tables.values())
-        await self._unleased_steps.advance_snapshots(self.tables.values())
+        await self._table_advancer.accept_gaps(self.tables.values())
+        await self._table_advancer.advance_snapshots(self.tables.values())
         soon = await self._plan(tasks, stopping)
         self.looked_at = self._clock.monotonic()
         self._beat("look")
