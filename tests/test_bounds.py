@@ -39,6 +39,7 @@ MAY_BE_SHORT = {
     "faults/test_processes.py": "a worker ends within ten seconds",
     "lambda_mode/test_function.py": "an invocation ends before its time is over",
     "monitoring/test_http_server.py": "what is blocked gives no answer",
+    "postgres/test_end_frozen_sessions.py": "a session that is told to end ends",
     "support/daemon.py": "a page is asked for again and again, also of a worker that is frozen",
     "support/lambda_runtime.py": "the time that Lambda allows for an event",
     "support/pgbouncer.py": "a port is tried again and again",

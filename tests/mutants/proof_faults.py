@@ -189,4 +189,58 @@ PROOF_MUTANTS = [
         'self._database.connection("ending a blocker")',
         "tests/postgres/test_end_former_owner.py",
     ),
+    Mutant(
+        "nobody ends a session that stopped in the middle of a statement",
+        "replicator/postgres/connection/database.py",
+        "except (TargetLocked, BatchTooSlow):",
+        "except ZeroDivisionError:",
+        "tests/postgres/test_end_frozen_sessions.py"
+        "::test_whoever_waits_in_vain_ends_a_session_that_stopped_inside_a_statement",
+    ),
+    Mutant(
+        "sessions of others are ended when they stop in the middle of a statement",
+        "replicator/postgres/connection/end_frozen_sessions.py",
+        "where (a.application_name = $1 or starts_with(a.application_name, $1 || ' '))",
+        "where $1::text is not null",
+        "tests/postgres/test_end_frozen_sessions.py"
+        "::test_a_session_of_somebody_else_and_one_that_works_are_not_ended",
+    ),
+    Mutant(
+        "sessions that work for long are ended",
+        "replicator/postgres/connection/end_frozen_sessions.py",
+        "and (a.wait_event = 'ClientRead'",
+        "and (true",
+        "tests/postgres/test_end_frozen_sessions.py"
+        "::test_a_session_of_somebody_else_and_one_that_works_are_not_ended",
+    ),
+    Mutant(
+        "no timer runs for a transaction behind a pooler whose process left it",
+        "replicator/postgres/connection/database.py",
+        "limits.append(_limit_transactions(self.settings, within_one=True))",
+        "pass",
+        "tests/postgres/test_end_frozen_sessions.py",
+    ),
+    Mutant(
+        "a limit on transactions that a role has is lifted",
+        "replicator/postgres/connection/database.py",
+        " current_setting('transaction_timeout')::interval not between '1 ms' and ",
+        " '0'::interval not between '1 ms' and ",
+        "tests/postgres/test_end_frozen_sessions.py",
+    ),
+    Mutant(
+        "a session whose answer nobody reads keeps its locks",
+        "replicator/postgres/connection/end_frozen_sessions.py",
+        "or a.wait_event = 'ClientWrite'",
+        "or false",
+        "tests/postgres/test_end_frozen_sessions.py"
+        "::test_a_session_whose_answer_nobody_reads_is_ended_once_no_process_would_wait_for_it",
+    ),
+    Mutant(
+        "a session that sends values over a slow link is ended",
+        "replicator/postgres/connection/end_frozen_sessions.py",
+        "   and a.backend_xid is not null\n",
+        "",
+        "tests/postgres/test_end_frozen_sessions.py"
+        "::test_a_session_of_somebody_else_and_one_that_works_are_not_ended",
+    ),
 ]

@@ -111,8 +111,12 @@ async def connect(settings: ConnectionSettings) -> asyncpg.Connection:
     try:
         async with asyncio.timeout(seconds):
             connection: asyncpg.Connection = await asyncpg.connect(**arguments)
-            if settings.pooler == "none":
-                await connection.execute(PIN)
+            try:
+                if settings.pooler == "none":
+                    await connection.execute(PIN)
+            except BaseException:  # nobody else knows it yet
+                connection.terminate()
+                raise
             return connection
     except TimeoutError as error:
         message = f"{address} did not answer in {seconds:g} s"

@@ -2,19 +2,26 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TypeAlias, cast
 
 import asyncpg
 
-from replicator.errors import ReplicatorError, SinkUnavailable
+from replicator.errors import BatchTooSlow, ReplicatorError, SinkUnavailable, TargetLocked
 from replicator.postgres.connection.connect import VALUES_WITHIN, ConnectionSettings, connect
 from replicator.postgres.connection.control_schema_names import ControlSchema
+from replicator.postgres.connection.end_frozen_sessions import end_frozen_sessions
 from replicator.postgres.connection.error_translation import translate
 from replicator.postgres.connection.plan_cache_mode import plan_as_fits
 
 SESSION_NAME_BYTES_MAX = 63
+TRANSACTION_TIMEOUT_SINCE = 17
+"""Major version of PostgreSQL that knows `transaction_timeout`."""
+SECONDS_BETWEEN_ENDINGS = 5.0
+"""Seconds between two questions for sessions that stopped in the middle of a statement."""
+ENDING_SECONDS_MAX = 2.0
+"""Longest time that whoever waited for a lock in vain looks for these sessions."""
 BESIDE_MAX = 2
 """Connections beside the pool, opened when needed: one to help with, one for the lane."""
 Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -29,7 +36,14 @@ async def create_pool(
     """A pool of at most `size` connections, opened when needed, closed when idle for so long."""
 
     async def open_one(*_: object, **__: object) -> asyncpg.Connection:
-        return await connect(settings)
+        connection = await connect(settings)
+        try:
+            if settings.pooler == "none" and _knows_transaction_timeout(connection):
+                await connection.execute(_limit_transactions(settings, within_one=False))
+        except BaseException:  # the pool does not know it yet, and nobody else would close it
+            connection.terminate()
+            raise
+        return connection
 
     return await asyncpg.create_pool(
         min_size=0,
@@ -38,6 +52,33 @@ async def create_pool(
         connect=open_one,
         reset=_nothing_to_reset,
     )
+
+
+def _knows_transaction_timeout(connection: asyncpg.Connection) -> bool:
+    return bool(connection.get_server_version().major >= TRANSACTION_TIMEOUT_SINCE)
+
+
+def _limit_transactions(settings: ConnectionSettings, *, within_one: bool) -> str:
+    """The statement that sets a limit where the role has none or a longer one: a transaction ends
+    ten seconds after its process would have left it. A frozen process leaves nothing, and in the
+    middle of a statement no other timer of the server runs.
+    """
+    limit = f"{int(_transaction_seconds_max(settings) * 1000)} ms"
+    return (
+        f"select set_config('transaction_timeout', '{limit}', {within_one}) where"
+        " current_setting('transaction_timeout')::interval not between '1 ms' and "
+        f"'{limit}'::interval"
+    )
+
+
+def _transaction_seconds_max(settings: ConnectionSettings) -> float:
+    """Seconds that a transaction of a living process lasts at most."""
+    return _seconds_on_the_client(settings) + 10.0
+
+
+def _seconds_on_the_client(settings: ConnectionSettings) -> float:
+    """Seconds after which a connection whose statements do not end is thrown away."""
+    return settings.statement_timeout_seconds + 5.0
 
 
 async def _nothing_to_reset(_: asyncpg.Connection) -> None:
@@ -76,6 +117,7 @@ class Database:
         self._helping, self._lane = asyncio.Lock(), asyncio.Lock()
         self._in_lane = 0
         self._seconds_left: Callable[[], float] | None = None
+        self._may_end_at = 0.0
 
     def bound(self, seconds_left: Callable[[], float]) -> None:
         """Bound every statement from now on, whatever the settings allow."""
@@ -91,23 +133,28 @@ class Database:
 
     @property
     def _statement_seconds_max(self) -> float:
-        longest = self.settings.statement_timeout_seconds + 5.0
+        longest = _seconds_on_the_client(self.settings)
         return longest if self._seconds_left is None else min(longest, self._seconds_left())
 
     def session_name(self, worker_id: str) -> str:
         """Name of a worker's sessions, by which the session that holds a lock is recognised."""
         return f"{self.name} {worker_id}"[:SESSION_NAME_BYTES_MAX]
 
-    def connection(
+    @asynccontextmanager
+    async def connection(
         self, doing: str, *, mapped_columns: Collection[str] = (), steady: bool = False
-    ) -> AbstractAsyncContextManager[Session]:
+    ) -> AsyncIterator[Session]:
         """A connection; what fails inside is raised as a ReplicatorError.
 
         Its statements commit one by one; where a pooler is all together, since what a statement
         relies on can be set for a transaction only. PostgreSQL may keep the plans of `steady`
         ones (`plan_cache_mode`).
         """
-        return self._connection_of(self._opened, doing, mapped_columns, steady=steady)
+        async with (
+            self._ending_frozen_sessions(),
+            self._connection_of(self._opened, doing, mapped_columns, steady=steady) as connection,
+        ):
+            yield connection
 
     @asynccontextmanager
     async def helper(self, doing: str) -> AsyncIterator[Session]:
@@ -133,6 +180,7 @@ class Database:
         self._in_lane += 1
         try:
             async with (
+                self._ending_frozen_sessions(),
                 self._lane,
                 self._connection_of(self._opened_beside, doing, mapped_columns) as connection,
             ):
@@ -193,10 +241,35 @@ class Database:
     ) -> AsyncIterator[Session]:
         """A transaction of several statements, with the limits set for it where a pooler is."""
         async with (
+            self._ending_frozen_sessions(),
             self._connection_of(self._opened, doing, mapped_columns) as connection,
             self.transaction_on(connection),
         ):
             yield connection
+
+    @asynccontextmanager
+    async def _ending_frozen_sessions(self) -> AsyncIterator[None]:
+        """Where a lock did not come, end the sessions of replicator that would keep it for ever,
+        beside the pool; the caller's next attempt has it. Behind a pooler no session has a name.
+        """
+        try:
+            yield
+        except (TargetLocked, BatchTooSlow):  # the latter where statement_timeout comes first
+            now = asyncio.get_running_loop().time()
+            if self.settings.pooler == "none" and now >= self._may_end_at:
+                self._may_end_at = now + SECONDS_BETWEEN_ENDINGS
+                # the caller's own failure is what is raised, and soon
+                with suppress(ReplicatorError, TimeoutError):
+                    async with (
+                        asyncio.timeout(ENDING_SECONDS_MAX),
+                        self.helper("ending frozen sessions") as connection,
+                    ):
+                        await end_frozen_sessions(
+                            connection,
+                            self.name,
+                            transaction_seconds_max=_transaction_seconds_max(self.settings),
+                        )
+            raise
 
     @asynccontextmanager
     async def transaction_on(self, connection: Session) -> AsyncIterator[None]:
@@ -235,9 +308,13 @@ class Database:
         if self.settings.pooler == "none" and self._seconds_left is None:
             return
         seconds = min(self.settings.statement_timeout_seconds, self._statement_seconds_max)
-        await connection.execute(
-            f"set local statement_timeout = {max(1, int(seconds * 1000))};"
-            f"set local lock_timeout = {int(self.settings.lock_timeout_seconds * 1000)};"
-            "set local plan_cache_mode = force_custom_plan"
-            + ("" if self.settings.pooler == "none" else f"; {VALUES_WITHIN}")
-        )
+        limits = [
+            f"set local statement_timeout = {max(1, int(seconds * 1000))}",
+            f"set local lock_timeout = {int(self.settings.lock_timeout_seconds * 1000)}",
+            "set local plan_cache_mode = force_custom_plan",
+        ]
+        if self.settings.pooler != "none":
+            limits.append(VALUES_WITHIN)
+            if _knows_transaction_timeout(connection):
+                limits.append(_limit_transactions(self.settings, within_one=True))
+        await connection.execute("; ".join(limits))
