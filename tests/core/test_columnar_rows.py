@@ -31,7 +31,7 @@ from replicator.errors import ValueRejected
 from tests.support.random_items import NUMBERS, STRINGS
 from tests.support.specs import column_spec
 from tests.support.type_samples import arrays_of, samples_of
-from tests.support.wide import examples
+from tests.support.wide import examples, wide_but
 
 KEY = SourceKey((("pk", "S"), ("sk", "N")))
 SAMPLED = {"char": "char(3)"}
@@ -381,13 +381,16 @@ def test_an_image_that_names_an_attribute_twice_is_left_to_be_decoded():
 
 @pytest.mark.parametrize(
     "image_of",
-    [
-        lambda number: {f"{number}": {"S": "a"}},
-        lambda number: {f"{number}-{'n' * 200}": {"S": "a"}},
-        lambda number: {"pk": {"L": [{"N": "1"}] * 20}, f"{number}": {"S": "a"}},
-        lambda number: {"a": {"S": f"\0{number}-{'n' * 5_000}"}},
-    ],
-    ids=["short", "long", "left out", "unusual"],
+    wide_but(
+        "short",
+        "long",
+        of={
+            "short": lambda number: {f"{number}": {"S": "a"}},
+            "long": lambda number: {f"{number}-{'n' * 200}": {"S": "a"}},
+            "left out": lambda number: {"pk": {"L": [{"N": "1"}] * 20}, f"{number}": {"S": "a"}},
+            "unusual": lambda number: {"a": {"S": f"\0{number}-{'n' * 5_000}"}},
+        },
+    ),
 )
 def test_what_is_around_the_scalars_of_images_is_not_remembered_for_ever(image_of: Any):
     texts_of = object_texts(without_keys)

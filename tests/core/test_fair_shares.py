@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from replicator.core.leases.fair_shares import IDLE, UPSET, Fairness, wanted, weights_of
 from replicator.core.leases.lease_plan import Lease, LeasePlan, Sighting, plan_leases
-from tests.support.wide import examples
+from tests.support.wide import every, examples
 from tests.support.zipf import zipf
 
 LEASE_SECONDS, LOOK_SECONDS = 20.0, 5.0
@@ -164,7 +164,7 @@ def test_an_owner_keeps_more_than_the_asker_has_then():
     assert len(asked({"a": ["one"], "b": list(map(str, range(21)))})) in (4, 5)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", every(3, of=range(3)))
 @pytest.mark.parametrize("noise", [0.02, 0.1])
 def test_noise_moves_nothing_to_and_fro(noise: float, seed: int):
     """Half an hour of looks. What settles in the first minutes is not counted."""

@@ -177,7 +177,7 @@ def is_way(steps: Sequence[Step]) -> bool:
     return all(one[1] == other[0] for one, other in pairwise(steps))
 
 
-@pytest.mark.parametrize("length", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("length", [1, 2, 3, 4, pytest.param(5, marks=pytest.mark.wide)])
 def test_the_end_of_all_that_may_happen_at_one_time_is_right_or_counted(length: int):
     versions = {step: version(*step) for step in product(STATES, STATES)}
     earlier = {state: version("before", state, micros=NOW - 1) for state in STATES}

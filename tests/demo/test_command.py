@@ -81,6 +81,7 @@ async def execute(dsn: str, statements: str) -> None:
         await connection.close()
 
 
+@pytest.mark.wide  # `make test` sees a demonstration end equal in an environment of its own
 def test_it_ends_equal_and_leaves_nothing(place: Path):
     with started(place, "--seconds", "3") as demo:
         out, err = demo.communicate(timeout=SECONDS_MAX)
@@ -136,6 +137,7 @@ def test_it_ends_quietly_when_told_to_while_servers_start(place: Path, number: s
     assert running(place) == []
 
 
+@pytest.mark.wide
 def test_a_daemon_that_dies_is_reported_with_its_log(place: Path):
     with started(place, "--seconds", "60") as demo:
         line_with(demo, "   0 s:")

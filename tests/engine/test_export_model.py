@@ -7,8 +7,9 @@ import pytest
 
 from tests.engine.export_model import EXPORT_FLAWS, HEAL_FLAWS, ExportedWorld, Origin
 from tests.engine.snapshot_model import Mode
+from tests.support.wide import examples
 
-SCHEDULES = 1500
+SCHEDULES = examples(1500)
 SCHEDULES_TO_FIND_A_FLAW = 6000
 
 
@@ -21,6 +22,7 @@ def is_wrong(seed: int, origin: Origin, flaw: str | None) -> bool:
     return not world.is_equal()
 
 
+@pytest.mark.generated
 @pytest.mark.parametrize("origin", ["export", "changes"])
 def test_every_interleaving_of_an_export_and_the_stream_ends_equal(origin: Origin) -> None:
     assert [seed for seed in range(SCHEDULES) if is_wrong(seed, origin, None)] == []

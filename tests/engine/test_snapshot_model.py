@@ -5,8 +5,9 @@ from random import Random
 import pytest
 
 from tests.engine.snapshot_model import FLAWS, Mode, World
+from tests.support.wide import examples
 
-SCHEDULES = 1500
+SCHEDULES = examples(1500)
 SCHEDULES_TO_FIND_A_FLAW = 4000
 
 
@@ -17,6 +18,7 @@ def is_wrong(seed: int, flaw: str | None) -> bool:
     return not world.is_equal()
 
 
+@pytest.mark.generated
 def test_every_interleaving_of_snapshot_and_stream_ends_equal() -> None:
     assert [seed for seed in range(SCHEDULES) if is_wrong(seed, None)] == []
 

@@ -59,7 +59,7 @@ async def test_workers_that_list_many_tables_first_make_ten_calls_in_any_second(
 
 
 @pytest.mark.parametrize(
-    ("shards", "workers"), [(100, 4), pytest.param(300, 8, marks=pytest.mark.wide)]
+    ("shards", "workers"), [(100, 2), pytest.param(300, 8, marks=pytest.mark.wide)]
 )
 @in_virtual_time
 async def test_many_workers_list_many_tables_within_half_of_what_an_account_may(

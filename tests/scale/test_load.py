@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from tests.scale.fleet import LEASE_SECONDS, CountingHeartbeats, Fleet
 from tests.support.virtual_time import in_virtual_time
 
@@ -33,14 +35,15 @@ async def zipf_fleet(*, counting: int = 0) -> AsyncIterator[Fleet]:
     measuring.cancel()
 
 
+@pytest.mark.parametrize("rest_seconds", [400, pytest.param(1200, marks=pytest.mark.wide)])
 @in_virtual_time
-async def test_a_zipf_load_is_shared_evenly_and_then_nothing_moves():
+async def test_a_zipf_load_is_shared_evenly_and_then_nothing_moves(rest_seconds: int):
     async with zipf_fleet() as fleet:
         assert fleet.even
         assert fleet.reading.moves <= 2 * SHARDS
         before = fleet.reading.moves
 
-        await asyncio.sleep(1200)
+        await asyncio.sleep(rest_seconds)
 
         assert fleet.reading.moves - before <= NOISE_MOVES
         assert fleet.even
