@@ -18,6 +18,9 @@ DEPLOYMENT = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 ENTRY = r"^[A-Za-z0-9_.-]{1,255}$"  # as DynamoDB's names, which it stands for unless it says more
 
 URL = r"^https?://\S+$"
+APPLICATION_NAME = r"^[ -~]+$"
+"""PostgreSQL shows other characters than ASCII as question marks or escapes, and by this name a
+process is recognised."""
 HOST_NAME = r"^(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$"
 
 SALT_BYTES_MIN = 16
@@ -74,8 +77,13 @@ class PostgresSettings(Group):
     """`transaction` behind PgBouncer in transaction mode or RDS Proxy."""
     control_schema: SchemaName = "replicator"
     """The schema of positions, dead letters and all else that is ours."""
-    application_name: str = Field(default="replicator", min_length=1, max_length=40)
-    """Name of the connections in `pg_stat_activity`."""
+    application_name: str = Field(
+        default="replicator",
+        max_length=40,
+        pattern=APPLICATION_NAME,
+        examples=["replicator"],
+    )
+    """Name of the connections in `pg_stat_activity`, in ASCII."""
     pool_size: int = Field(default=4, ge=1, le=100)
     """The connections of one process."""
     connect_timeout_seconds: float = Field(default=10.0, ge=0.1, le=300)

@@ -250,6 +250,11 @@ tables:
             "keep one of them",
         ),
         ("source: {region: 'eu west'}", "source.region: is not of the right form", "eu-west-1"),
+        (
+            "target: {application_name: réplicator}",
+            "target.application_name: is not of the right form",
+            "replicator",
+        ),
         ("target: {control_schema: ''}", "target.control_schema: the control schema", "name"),
         ("guard: {retention_hours: 3}", "must be at least 24", ""),
     ],
