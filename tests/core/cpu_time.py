@@ -6,7 +6,9 @@ and a search that takes a minute, for a text that takes a millisecond, would sta
 
 import signal
 
-CALL_SECONDS_MAX = 2.0
+from tests.support.bounds import scaled
+
+CALL_SECONDS_MAX = scaled(2.0)
 """More than twenty times what the dearest call takes that is linear."""
 
 
