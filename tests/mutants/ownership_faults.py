@@ -313,8 +313,8 @@ OWNERSHIP_MUTANTS = [
     Mutant(
         "a worker takes a lease while it is giving it back",
         "replicator/engine/worker/worker.py",
-        "wanted=units.keys() - self.holding.released,",
-        "wanted=units.keys(),",
+        "wanted=dict.fromkeys(key for key in units if key not in self.holding.released),",
+        "wanted=units,",
         f"{FLEET}::test_who_gives_a_lease_back_does_not_take_it_before_that_is_written",
     ),
     Mutant(
@@ -345,5 +345,12 @@ OWNERSHIP_MUTANTS = [
         "return [max(same)]",
         "tests/scale/test_load.py"
         "::test_of_fewer_than_two_shards_for_each_worker_all_have_theirs_soon",
+    ),
+    Mutant(
+        "leases are added in an order of chance",
+        "replicator/engine/worker/worker.py",
+        "due = [key for key in units if key in missing]",
+        "due = [*missing]",
+        "tests/scale/test_reproducible.py",
     ),
 ]

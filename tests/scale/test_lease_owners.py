@@ -46,13 +46,13 @@ async def rests(fleet: Fleet, seconds: float) -> None:
     assert fleet.balanced
 
 
-async def is_replaced(fleet: Fleet, name: str) -> None:
+async def is_replaced(fleet: Fleet, name: str, *, within: float = TAKEN_OVER_SECONDS) -> None:
     """All that it read is read by others, within the bound."""
     seconds = await fleet.seconds_until(
         lambda: fleet.all_read and name not in fleet.reading.readers.values(),
-        at_most=2 * TAKEN_OVER_SECONDS,
+        at_most=2 * within,
     )
-    assert seconds <= TAKEN_OVER_SECONDS
+    assert seconds <= within
 
 
 @in_virtual_time
@@ -233,15 +233,19 @@ async def test_a_worker_whose_first_requests_no_owner_hears_has_its_share_all_th
 
 @in_virtual_time
 async def test_workers_begin_and_take_over_although_half_of_that_is_refused():
-    """Each look takes what is not refused, and not only what comes before the first refusal."""
+    """Each look takes what is not refused, and not only what comes before the first refusal.
+
+    Of twelve seeds the slowest reads all after 57 s and has taken over after 38; where a look ends
+    with its first refusal, the fastest of five needs 103 and 50.
+    """
     fleet = Fleet(SHARDS)
     names = [fleet.start() for _ in range(3)]
     for process in fleet.processes.values():
         process.cut_off.add(REFUSED_TAKES)
 
-    assert await fleet.seconds_until(lambda: fleet.all_read, at_most=600) <= 60
+    assert await fleet.seconds_until(lambda: fleet.all_read, at_most=600) <= 80
     fleet.kill(names[0])
-    await is_replaced(fleet, names[0])
+    await is_replaced(fleet, names[0], within=TAKEN_OVER_SECONDS + LOOK_SECONDS)
 
 
 @in_virtual_time

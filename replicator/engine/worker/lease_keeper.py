@@ -206,7 +206,7 @@ class LeaseKeeper:
         else may take it while this worker lives.
         """
         due = self._perhaps_ours - {*wanted, *self.held, *self._releasing}
-        await for_each(due, self._release_unheld, at_once=CALLS_AT_ONCE)
+        await for_each(sorted(due), self._release_unheld, at_once=CALLS_AT_ONCE)
 
     async def _release_unheld(self, key: str) -> None:
         with suppress(LeaseLost):

@@ -153,7 +153,7 @@ class LeaseOwnerLookup:
         if not (whole or doubts):
             return [], doubts
         self._holding.reached = False
-        rows = await (self._leases.all() if whole else self._leases.some(doubts))
+        rows = await (self._leases.all() if whole else self._leases.some(sorted(doubts)))
         self._holding.reached = True
         if whole:
             self._swept_at = now

@@ -386,7 +386,7 @@ class Worker:
         plan = plan_leases(
             view.seen,
             view.sightings,
-            wanted=units.keys() - self.holding.released,
+            wanted=dict.fromkeys(key for key in units if key not in self.holding.released),
             held=self.holding.held.keys(),
             worker_id=settings.worker_id,
             workers=view.taking,
@@ -457,10 +457,10 @@ class Worker:
         since the last look.
         """
         missing = units.keys() - existing
-        due: Set[str] = missing
+        due = [key for key in units if key in missing]
         if len(missing) > CALLS_AT_ONCE:
             share = home_share(missing, worker_id=self.settings.worker_id, workers=taking)
-            due = share | (missing & self._missing)
+            due = [key for key in due if key in share or key in self._missing]
         self._missing = missing
         positions = await self._positions_of(units[key] for key in due)
 
@@ -508,7 +508,8 @@ class Worker:
             for row in rows
             if row.key in over or (row.key in followed and row.owner is None)
         }
-        await for_each(due - self.holding.held.keys(), self._leases.delete, at_once=CALLS_AT_ONCE)
+        due -= self.holding.held.keys()
+        await for_each(sorted(due), self._leases.delete, at_once=CALLS_AT_ONCE)
         self.holding.ended -= ended
 
     # Shards: the work
