@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Literal
 
@@ -18,7 +18,7 @@ from replicator.postgres.connection.database import TRANSACTION_TIMEOUT_SINCE, D
 from tests.postgres.loaded import Loaded, registered
 from tests.support.bounds import scaled
 from tests.support.builders import table_mapping
-from tests.support.proxy import proxy
+from tests.support.proxy import Sender, proxy
 from tests.support.waiting import eventually
 
 LOCK = "select from replicator.{} where $1 for update"
@@ -64,39 +64,33 @@ async def half_sent(
 
 
 @asynccontextmanager
-async def sends_slowly(dsn: str) -> AsyncIterator[int]:
-    """The pid of a session of replicator whose values are on their way: it has locked no row."""
+async def held_up(
+    dsn: str, statement: str, *arguments: str, sender: Sender, kind: str
+) -> AsyncIterator[int]:
+    """The pid of a session of replicator in whose statement one message does not arrive."""
     async with proxy(dsn) as between:
         connection = await asyncpg.connect(
-            between.dsn, server_settings={"application_name": "replicator sending"}
+            between.dsn, server_settings={"application_name": "replicator held up"}
         )
-        held = between.plan("hold", kind="B", statement="select $1::text")
-        sending = asyncio.create_task(connection.fetchval("select $1::text", "x"), name="send")
+        held = between.plan("hold", sender=sender, kind=kind, statement=statement)
+        running = asyncio.create_task(connection.fetch(statement, *arguments), name="run")
         await held.met.wait()
         try:
             yield connection.get_server_pid()
         finally:
             held.released.set()
-            await asyncio.gather(sending, return_exceptions=True)
+            await asyncio.gather(running, return_exceptions=True)
             connection.terminate()
 
 
-@asynccontextmanager
-async def unread(dsn: str, statement: str) -> AsyncIterator[int]:
-    """The pid of a session of replicator whose answer nobody reads."""
-    async with proxy(dsn) as between:
-        connection = await asyncpg.connect(
-            between.dsn, server_settings={"application_name": "replicator frozen"}
-        )
-        held = between.plan("hold", sender="server", kind="D", statement=statement)
-        reading = asyncio.create_task(connection.fetch(statement), name="read")
-        await held.met.wait()
-        try:
-            yield connection.get_server_pid()
-        finally:
-            held.released.set()
-            await asyncio.gather(reading, return_exceptions=True)
-            connection.terminate()
+def sends_slowly(dsn: str) -> AbstractAsyncContextManager[int]:
+    """Its values are on their way: it has locked no row."""
+    return held_up(dsn, "select $1::text", "x", sender="client", kind="B")
+
+
+def unread(dsn: str, statement: str) -> AbstractAsyncContextManager[int]:
+    """Nobody reads its answer."""
+    return held_up(dsn, statement, sender="server", kind="D")
 
 
 def other(settings: ConnectionSettings) -> Database:
