@@ -7,9 +7,10 @@ import pytest
 
 from tests.faults.conftest import NewReplica
 from tests.faults.replica import STATEMENT, Replica
-from tests.faults.test_target_at_fault import is_halted, limit_sessions, slow_rows, too_old
+from tests.faults.test_target_at_fault import is_halted, limit_sessions, slow_rows
 from tests.support.bounds import lease
 from tests.support.pgbouncer import pgbouncer
+from tests.support.postgres_versions import needs_transaction_timeout
 from tests.support.proxy import Proxy, proxy
 
 pytestmark = pytest.mark.faults
@@ -76,8 +77,7 @@ async def test_a_slow_link_makes_batches_smaller_where_transactions_have_a_limit
     new_replica: NewReplica, migrated_database: str
 ):
     async with behind_a_pooler(new_replica, migrated_database) as (it, link):
-        if await too_old(it):
-            pytest.skip("transaction_timeout came with PostgreSQL 17")
+        await needs_transaction_timeout(it.sql)
         await limit_sessions(it, transaction_timeout=LIMIT_SECONDS)
         it.load.write_everywhere([f"key {number}" for number in range(ROWS)])
         slow = link.plan(

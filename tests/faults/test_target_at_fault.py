@@ -8,6 +8,7 @@ from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
 from tests.support.bounds import lease
 from tests.support.daemon import Worker
+from tests.support.postgres_versions import needs_transaction_timeout
 
 pytestmark = pytest.mark.faults
 
@@ -88,8 +89,7 @@ async def test_a_fault_of_the_table_halts_it_and_sets_nothing_aside(
 async def test_a_limit_on_transactions_makes_batches_smaller(new_replica: NewReplica):
     """The server ends the session; the batch is halved until it fits into the time."""
     async with new_replica() as it:
-        if await too_old(it):
-            pytest.skip("transaction_timeout came with PostgreSQL 17")
+        await needs_transaction_timeout(it.sql)
         await slow_rows(it, seconds_for_each=0.05)
         await limit_sessions(it, transaction_timeout=lease(1.5))
         it.load.write_everywhere([f"key {number}" for number in range(60)])
@@ -103,8 +103,7 @@ async def test_a_limit_on_transactions_makes_batches_smaller(new_replica: NewRep
 
 async def test_a_limit_that_not_one_record_keeps_halts_with_its_name(new_replica: NewReplica):
     async with new_replica() as it:
-        if await too_old(it):
-            pytest.skip("transaction_timeout came with PostgreSQL 17")
+        await needs_transaction_timeout(it.sql)
         worker = await it.deployment.start_ready()
         it.load.put("before")
         await it.equal(worker)
@@ -139,11 +138,6 @@ async def test_a_partitioned_target_is_written_and_verified(new_replica: NewRepl
         assert "Traceback" not in verified.stderr
         assert verified.code == 0, verified.stdout + verified.stderr
         assert await worker.stop() == 0
-
-
-async def too_old(it: Replica) -> bool:
-    [[version]] = await it.sql("select current_setting('server_version_num')::int")
-    return bool(version < 170000)
 
 
 async def slow_rows(it: Replica, *, seconds_for_each: float) -> None:

@@ -216,13 +216,13 @@ PROOF_MUTANTS = [
     Mutant(
         "no timer runs for a transaction behind a pooler whose process left it",
         "replicator/postgres/connection/database.py",
-        "limits.append(_limit_transactions(self.settings, within_one=True))",
+        "limits += transaction_limit(connection, seconds, within_one=True)",
         "pass",
         "tests/postgres/test_end_frozen_sessions.py",
     ),
     Mutant(
         "a limit on transactions that a role has is lifted",
-        "replicator/postgres/connection/database.py",
+        "replicator/postgres/connection/transaction_limit.py",
         " current_setting('transaction_timeout')::interval not between '1 ms' and ",
         " '0'::interval not between '1 ms' and ",
         "tests/postgres/test_end_frozen_sessions.py",

@@ -14,10 +14,11 @@ from replicator.postgres.connection.connect import (
     IDLE_IN_TRANSACTION_SECONDS,
     ConnectionSettings,
 )
-from replicator.postgres.connection.database import TRANSACTION_TIMEOUT_SINCE, Database
+from replicator.postgres.connection.database import Database
 from tests.postgres.loaded import Loaded, registered
 from tests.support.bounds import scaled
 from tests.support.builders import table_mapping
+from tests.support.postgres_versions import needs_transaction_timeout
 from tests.support.proxy import Sender, proxy
 from tests.support.waiting import eventually
 
@@ -194,9 +195,7 @@ async def test_a_transaction_that_its_process_left_ends_by_the_timer_that_runs_e
 ):
     """Behind a pooler nobody knows whose session stopped; PostgreSQL has such a timer since 17."""
     table = await registered(migrated_database, table_mapping())
-    async with table.database.connection("asking") as connection:
-        if connection.get_server_version().major < TRANSACTION_TIMEOUT_SINCE:
-            pytest.skip("PostgreSQL has no transaction_timeout before 17")
+    await needs_transaction_timeout(table.sql)
     [(name,)] = await table.sql("select current_database()")
     # the process itself leaves five seconds after its statement, and the server ten seconds later
     for of_database, of_statement, limit in ((0, 30, "45s"), (60, 30, "45s"), (20, 30, "20s")):

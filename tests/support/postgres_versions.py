@@ -7,12 +7,16 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from replicator.demo.embedded_servers import SETTINGS, EmbeddedPostgres, embedded_postgres
+from replicator.postgres.connection.transaction_limit import TRANSACTION_TIMEOUT_SINCE
 from tests.support.in_memory import new_files_in, place_in_memory
 from tests.support.npm_package import PackageMissing, npm_package
 
@@ -80,6 +84,13 @@ def asked_for() -> int | None:
     """The version that all tests are to run on, if the environment names one."""
     named = os.environ.get("REPLICATOR_TEST_POSTGRES_VERSION")
     return None if named is None or int(named) == NEWEST else int(named)
+
+
+async def needs_transaction_timeout(sql: Callable[[str], Awaitable[Sequence[Any]]]) -> None:
+    """Skip the test where the server that this function asks has no such setting."""
+    [(version,)] = await sql("select current_setting('server_version_num')::int")
+    if version < TRANSACTION_TIMEOUT_SINCE * 10_000:
+        pytest.skip(f"transaction_timeout came with PostgreSQL {TRANSACTION_TIMEOUT_SINCE}")
 
 
 @cache

@@ -15,6 +15,7 @@ from replicator.postgres.connection.password_file import password_for
 from replicator.postgres.connection.plan_cache_mode import PlanningConnection
 from replicator.postgres.connection.server_addresses import Address, resolve
 from replicator.postgres.connection.tls import tls_arguments
+from replicator.postgres.connection.transaction_limit import transaction_limit
 
 Password = Callable[[], Awaitable[str]]
 """Fetches a password from somewhere else, for every connection again."""
@@ -99,8 +100,11 @@ class ConnectionSettings:
     application_name: str = "replicator"
 
 
-async def connect(settings: ConnectionSettings) -> asyncpg.Connection:
-    """A new connection of one's own.
+async def connect(
+    settings: ConnectionSettings, *, transaction_seconds_max: float | None = None
+) -> asyncpg.Connection:
+    """A new connection of one's own; the server ends transactions on it that last for longer than
+    `transaction_seconds_max`, where it can and no pooler is between.
 
     SinkUnavailable when trying again may help; ConfigurationError when a person must change
     something. Neither message holds a secret.
@@ -113,7 +117,12 @@ async def connect(settings: ConnectionSettings) -> asyncpg.Connection:
             connection: asyncpg.Connection = await asyncpg.connect(**arguments)
             try:
                 if settings.pooler == "none":
-                    await connection.execute(PIN)
+                    statements = [PIN]
+                    if transaction_seconds_max is not None:
+                        statements += transaction_limit(
+                            connection, transaction_seconds_max, within_one=False
+                        )
+                    await connection.execute("; ".join(statements))
             except BaseException:  # nobody else knows it yet
                 connection.terminate()
                 raise

@@ -14,10 +14,9 @@ from replicator.postgres.connection.control_schema_names import ControlSchema
 from replicator.postgres.connection.end_frozen_sessions import end_frozen_sessions
 from replicator.postgres.connection.error_translation import translate
 from replicator.postgres.connection.plan_cache_mode import plan_as_fits
+from replicator.postgres.connection.transaction_limit import transaction_limit
 
 SESSION_NAME_BYTES_MAX = 63
-TRANSACTION_TIMEOUT_SINCE = 17
-"""Major version of PostgreSQL that knows `transaction_timeout`."""
 SECONDS_BETWEEN_ENDINGS = 5.0
 """Seconds between two questions for sessions that stopped in the middle of a statement."""
 ENDING_SECONDS_MAX = 2.0
@@ -36,14 +35,8 @@ async def create_pool(
     """A pool of at most `size` connections, opened when needed, closed when idle for so long."""
 
     async def open_one(*_: object, **__: object) -> asyncpg.Connection:
-        connection = await connect(settings)
-        try:
-            if settings.pooler == "none" and _knows_transaction_timeout(connection):
-                await connection.execute(_limit_transactions(settings, within_one=False))
-        except BaseException:  # the pool does not know it yet, and nobody else would close it
-            connection.terminate()
-            raise
-        return connection
+        seconds = _transaction_seconds_max(settings)
+        return await connect(settings, transaction_seconds_max=seconds)
 
     return await asyncpg.create_pool(
         min_size=0,
@@ -51,23 +44,6 @@ async def create_pool(
         max_inactive_connection_lifetime=idle_seconds_max,
         connect=open_one,
         reset=_nothing_to_reset,
-    )
-
-
-def _knows_transaction_timeout(connection: asyncpg.Connection) -> bool:
-    return bool(connection.get_server_version().major >= TRANSACTION_TIMEOUT_SINCE)
-
-
-def _limit_transactions(settings: ConnectionSettings, *, within_one: bool) -> str:
-    """The statement that sets a limit where the role has none or a longer one: a transaction ends
-    ten seconds after its process would have left it. A frozen process leaves nothing, and in the
-    middle of a statement no other timer of the server runs.
-    """
-    limit = f"{int(_transaction_seconds_max(settings) * 1000)} ms"
-    return (
-        f"select set_config('transaction_timeout', '{limit}', {within_one}) where"
-        " current_setting('transaction_timeout')::interval not between '1 ms' and "
-        f"'{limit}'::interval"
     )
 
 
@@ -315,6 +291,6 @@ class Database:
         ]
         if self.settings.pooler != "none":
             limits.append(VALUES_WITHIN)
-            if _knows_transaction_timeout(connection):
-                limits.append(_limit_transactions(self.settings, within_one=True))
+            seconds = _transaction_seconds_max(self.settings)
+            limits += transaction_limit(connection, seconds, within_one=True)
         await connection.execute("; ".join(limits))
