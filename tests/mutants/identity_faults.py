@@ -17,8 +17,8 @@ IDENTITY_MUTANTS = [
     Mutant(
         "the search path of a session is not pinned",
         "replicator/postgres/connection/connect.py",
-        'if settings.pooler == "none":\n                    await connection.execute(PIN)',
-        'if settings.pooler == "always":\n                    await connection.execute(PIN)',
+        "statements = [PIN]",
+        'statements = ["select"]',
         SEARCH_PATH,
     ),
     Mutant(

@@ -1,8 +1,7 @@
 """TCP ports of 127.0.0.1 for servers that tests start, each given away once."""
 
+import atexit
 import socket
-
-_KEPT: list[socket.socket] = []
 
 
 def kept_port() -> int:
@@ -14,6 +13,6 @@ def kept_port() -> int:
     kept = socket.socket()
     kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     kept.bind(("127.0.0.1", 0))
-    _KEPT.append(kept)
+    atexit.register(kept.close)
     port: int = kept.getsockname()[1]
     return port
