@@ -81,7 +81,6 @@ async def execute(dsn: str, statements: str) -> None:
         await connection.close()
 
 
-@pytest.mark.wide  # `make test` sees a demonstration end equal in an environment of its own
 def test_it_ends_equal_and_leaves_nothing(place: Path):
     with started(place, "--seconds", "3") as demo:
         out, err = demo.communicate(timeout=SECONDS_MAX)
@@ -94,6 +93,7 @@ def test_it_ends_equal_and_leaves_nothing(place: Path):
     assert running(place) == []
 
 
+@pytest.mark.wide
 def test_rows_lost_behind_the_daemons_back_are_named_and_the_log_is_kept(place: Path):
     with started(place, "--seconds", f"{scaled(4):.0f}") as demo:
         asyncio.run(execute(line_with(demo, "PostgreSQL "), LOSE_SOME))

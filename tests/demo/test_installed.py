@@ -65,6 +65,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return environment
 
 
+@pytest.mark.wide  # `make test` runs the same commands, and a demonstration, from the checkout
 @one_emulator
 async def test_six_commands_lead_from_the_wheel_to_the_answers_of_an_analyst(
     installed: Path, tmp_path: Path, dynamodb_endpoint: str, database: str

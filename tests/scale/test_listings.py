@@ -48,7 +48,10 @@ async def stays_proved(fleet: Fleet, seconds: float) -> None:
         assert unproved(fleet) == []
 
 
-@pytest.mark.parametrize("fewer", [FEWER, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "fewer",
+    [pytest.param(FEWER, marks=pytest.mark.wide), pytest.param(1, marks=pytest.mark.long)],
+)
 def test_a_thousand_tables_are_listed_in_rounds_and_no_listing_is_called_old(
     fewer: int, monkeypatch: pytest.MonkeyPatch
 ):
