@@ -41,7 +41,7 @@ test: .venv/.installed-dev $(MINISTACK) $(SERVERS) ## all tests but the long and
 	@$(PYTEST) -m "not long and not wide" $(ARGS)
 
 test-wide: export REPLICATOR_TEST_EXAMPLES := all
-test-wide: .venv/.installed-dev $(MINISTACK) ## what differs from a test of `make test` in one value, such as the emulator, and more generated examples
+test-wide: .venv/.installed-dev $(MINISTACK) ## further forms of what `make test` sees, such as another emulator, and more generated examples
 	@$(PYTEST) -m "(wide or generated) and not long" $(ARGS)
 
 test-postgres: .venv/.installed-dev $(MINISTACK) ## what meets PostgreSQL, on another version of it; VERSION=14

@@ -155,7 +155,10 @@ def test_a_wrong_configuration_is_one_message_with_all_mistakes(tmp_path: Path):
     [
         ["--config", "mine.yaml", "map", "--table", "none"],
         ["map", "--config", "mine.yaml", "--table", "none"],
-        ["--config", "absent.yaml", "map", "--config", "mine.yaml", "--table", "none"],
+        pytest.param(
+            ["--config", "absent.yaml", "map", "--config", "mine.yaml", "--table", "none"],
+            marks=pytest.mark.wide,
+        ),
     ],
 )
 def test_the_configuration_is_named_before_or_after_the_command(tmp_path: Path, arguments):

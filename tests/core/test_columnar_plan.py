@@ -21,7 +21,7 @@ from replicator.core.table_spec import ChildSpec, Masking, SourceKey, TableSpec,
 from tests.core.test_columnar_rows import wire
 from tests.support.planned_together import planned_as_several
 from tests.support.specs import column_spec
-from tests.support.wide import examples
+from tests.support.wide import every, examples
 
 KEY = SourceKey((("pk", "S"),))
 ALONE_BYTES_MAX = columnar_plan.ALONE_BYTES_MAX
@@ -188,7 +188,9 @@ def told(letter: DeadLetter) -> list[Any]:
     return [letter.target, record.version, letter.reason, *flags, *images]
 
 
-@pytest.mark.parametrize("unmatched", ["ignore", "dead_letter"])
+@pytest.mark.parametrize(
+    "unmatched", ["ignore", pytest.param("dead_letter", marks=pytest.mark.wide)]
+)
 @pytest.mark.parametrize("targets", TARGETS.values(), ids=TARGETS)
 @given(drawn=changes, scanned=st.booleans())
 @settings(max_examples=examples(40), deadline=None)
@@ -206,8 +208,8 @@ def test_what_is_planned_together_is_what_single_changes_make(targets, unmatched
 @pytest.mark.parametrize(
     "name",
     [
-        *("plain", "rest", "document", "routed", "history", "children", "automatic", "auto"),
-        "auto children",
+        *("plain", "rest", "routed", "children", "auto children"),
+        *every(4, of=["document", "history", "automatic", "auto"]),
     ],
 )
 @given(drawn=changes)

@@ -89,7 +89,9 @@ async def test_rows_that_are_given_away_go_with_the_first_snapshot(stage: Stage)
     assert await keys(stage) == MADE
 
 
-@pytest.mark.parametrize("said", [{"existing_rows": "keep"}, {}])
+@pytest.mark.parametrize(
+    "said", [{"existing_rows": "keep"}, pytest.param({}, marks=pytest.mark.wide)]
+)
 async def test_a_table_that_was_empty_when_it_was_claimed_is_swept(stage: Stage, said: Any):
     table, deployment = await taken_over(stage, **said)
     await sql(stage, "delete from orders")

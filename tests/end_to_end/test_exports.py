@@ -184,10 +184,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize(
     ("damage", "told"),
-    # found in the bytes of a file, and without a file
-    wide_but(
-        "checksum", "missing", of={damage: (damage, told) for damage, told in DAMAGES.items()}
-    ),
+    wide_but("checksum", of={damage: (damage, told) for damage, told in DAMAGES.items()}),
 )
 async def test_a_damaged_export_is_not_loaded(exported: Exported, damage: Any, told: str):
     exported.service.damage = damage
@@ -207,6 +204,7 @@ async def rows_of_the_load(stage: Stage) -> int:
     return int(written)
 
 
+@pytest.mark.wide
 async def test_an_export_that_is_older_than_the_guard_is_refused_and_a_newer_one_taken(
     exported: Exported,
 ):
@@ -382,6 +380,7 @@ async def test_without_recovery_a_gap_is_healed_by_a_scan_that_says_why(exported
     ]
 
 
+@pytest.mark.wide
 async def test_a_heal_that_is_cancelled_opens_its_gap_again(exported: Exported):
     exported.service.pending = 1_000_000
     await exported.put(*range(60))

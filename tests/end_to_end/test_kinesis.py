@@ -294,6 +294,7 @@ async def gaps(published: Published) -> list[tuple[Any, ...]]:
     return await sql(published.stage, "select state, lasts from replicator.gap order by id")
 
 
+@pytest.mark.wide
 async def test_a_load_asked_for_while_the_destination_is_off_waits_and_heals_by_itself(
     published: Published,
 ):
@@ -371,6 +372,7 @@ async def test_one_time_off_is_one_gap_also_where_gaps_are_accepted_at_once(
         assert await worker.stop() == 0
 
 
+@pytest.mark.wide
 async def test_a_worker_says_that_nobody_saw_whether_the_table_published_meanwhile(
     published: Published,
 ):

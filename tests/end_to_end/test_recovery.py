@@ -184,6 +184,7 @@ async def test_a_restored_postgresql_is_caught_up(operator: Operator):
     await operator.is_equal()
 
 
+@pytest.mark.wide
 async def test_an_older_backup_is_a_gap_that_a_snapshot_heals(operator: Operator):
     await operator.follow("A backup of PostgreSQL")
     await operator.put(*range(5, 15), n=1)
@@ -215,6 +216,7 @@ async def test_a_restored_dynamodb_table_is_loaded_anew(operator: Operator):
     assert await worker.stop() == 0
 
 
+@pytest.mark.wide
 async def test_a_table_moves_to_another_database(operator: Operator, postgres_server: str):
     old = await operator.deployment.start_ready()
     async with fresh_database(postgres_server, template="template0") as dsn:

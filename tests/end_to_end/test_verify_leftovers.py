@@ -20,7 +20,7 @@ def entry(table: str, **target: Any) -> dict[str, Any]:
 
 
 @one_emulator
-@pytest.mark.parametrize("on_delete", ["delete", "soft"])
+@pytest.mark.parametrize("on_delete", ["delete", pytest.param("soft", marks=pytest.mark.wide)])
 async def test_child_rows_without_a_parent_are_found_and_repaired(stage: Stage, on_delete: str):
     table = await stage.create_table("parents", {"pk": "S"})
     await items(stage, table)

@@ -15,7 +15,7 @@ BREAKS = [
     pytest.param("client", "S", "cut", id="executed, never committed"),
     pytest.param("client", "E", "cut", id="bound, never executed", marks=WIDE),
     pytest.param("client", "B", "cut", id="never sent", marks=WIDE),
-    pytest.param("client", "S", "cut after", id="cut while it commits"),
+    pytest.param("client", "S", "cut after", id="cut while it commits", marks=WIDE),
 ]
 
 

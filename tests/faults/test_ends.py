@@ -98,8 +98,10 @@ CASES = {
 
 GIVEN_UP = (unreachable, description_denied, reading_denied, pages_damaged)
 """Like `listing_denied`: a run waits for them, and gives up after twenty seconds."""
+STOPPED = (gapped, position_lost, table_dropped)
+"""Like `halted` and `stream_off`: a run stops at once, and names its table."""
 OF_RUNS = [
-    pytest.param(case, id=name, marks=[pytest.mark.wide] if case.harm in GIVEN_UP else [])
+    pytest.param(case, id=name, marks=[pytest.mark.wide] if case.harm in GIVEN_UP + STOPPED else [])
     for name, case in CASES.items()
 ]
 

@@ -39,7 +39,7 @@ async def replaced_and_harmless(it: Replica, frozen: Worker, before: Shard) -> N
     log.written_by_claimants()
 
 
-@pytest.mark.parametrize("pool_size", [4, 1])
+@pytest.mark.parametrize("pool_size", [4, pytest.param(1, marks=pytest.mark.wide)])
 async def test_frozen_inside_its_transaction_it_is_ended_and_writes_nothing(
     new_replica: NewReplica, pool_size: int
 ):
@@ -55,7 +55,14 @@ async def test_frozen_inside_its_transaction_it_is_ended_and_writes_nothing(
         (await it.log()).obeys()
 
 
-@pytest.mark.parametrize(("kind", "pool_size"), [("E", 4), ("S", 4), ("E", 1)])
+@pytest.mark.parametrize(
+    ("kind", "pool_size"),
+    [
+        ("E", 4),
+        pytest.param("S", 4, marks=pytest.mark.wide),
+        pytest.param("E", 1, marks=pytest.mark.wide),
+    ],
+)
 async def test_frozen_while_sending_it_is_ended_although_no_timer_of_the_server_runs(
     new_replica: NewReplica, migrated_database: str, kind: str, pool_size: int
 ):

@@ -72,7 +72,7 @@ async def test_after_the_commit_and_before_the_checkpoint_nothing_is_applied_aga
         assert [row.key for row in again] == ["afterwards"]
 
 
-END_STEPS = ["children", "done", "shard end"]
+END_STEPS = ["children", "done", pytest.param("shard end", marks=pytest.mark.wide)]
 
 
 @pytest.mark.parametrize("step", END_STEPS)

@@ -53,6 +53,7 @@ async def test_query_timeout_of_the_pooler_makes_batches_smaller(
         assert await worker.stop() == 0
 
 
+@pytest.mark.wide  # without a pooler the same limit is in test_target_at_fault.py
 async def test_query_timeout_that_not_one_record_keeps_halts_with_its_name(
     new_replica: NewReplica, migrated_database: str
 ):
@@ -113,6 +114,7 @@ async def test_a_session_that_idled_too_long_inside_a_transaction_is_left_and_ha
         assert await worker.stop() == 0
 
 
+@pytest.mark.wide
 async def test_transactions_that_idle_too_long_for_one_record_halt_with_the_limits_name(
     new_replica: NewReplica, migrated_database: str
 ):

@@ -91,7 +91,7 @@ async def test_a_locked_target_is_named_with_the_session_that_has_the_lock(
         (await it.log()).obeys()
 
 
-@pytest.mark.parametrize("pool_size", [4, 1])
+@pytest.mark.parametrize("pool_size", [pytest.param(4, marks=pytest.mark.wide), 1])
 async def test_eight_locked_tables_of_nine_keep_no_connection_from_the_ninth(
     new_replica: NewReplica, pool_size: int
 ):

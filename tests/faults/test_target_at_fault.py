@@ -9,6 +9,7 @@ from tests.faults.replica import Replica
 from tests.support.bounds import lease
 from tests.support.daemon import Worker
 from tests.support.postgres_versions import needs_transaction_timeout
+from tests.support.wide import wide_but
 
 pytestmark = pytest.mark.faults
 
@@ -64,7 +65,10 @@ async def is_halted(worker: Worker) -> str:
     return reason
 
 
-@pytest.mark.parametrize(("fault", "words", "mended"), FAULTS.values(), ids=FAULTS.keys())
+@pytest.mark.parametrize(
+    ("fault", "words", "mended"),
+    wide_but("no replica identity", "an exhausted sequence", of=FAULTS),
+)
 async def test_a_fault_of_the_table_halts_it_and_sets_nothing_aside(
     new_replica: NewReplica, fault: str, words: str, mended: str
 ):

@@ -117,7 +117,7 @@ async def test_a_halted_table_goes_on_by_the_command_that_is_printed(new_replica
         assert await worker.stop() == 0
 
 
-@pytest.mark.parametrize("verb", ["snapshot", "gaps accept"])
+@pytest.mark.parametrize("verb", ["snapshot", pytest.param("gaps accept", marks=pytest.mark.wide)])
 async def test_a_gap_is_over_by_each_command_that_is_printed(new_replica: NewReplica, verb: str):
     async with new_replica(hours_behind=DOWN_HOURS) as it:
         await applied_then_stopped(it)

@@ -8,6 +8,7 @@ from replicator.errors import UnknownRecord
 from tests.support.lambda_events import Record, change, event, put
 from tests.support.lambda_function import LambdaTable
 from tests.support.lambda_runtime import EVENT_SECONDS
+from tests.support.wide import every
 
 ALL_APPLIED: dict[str, list[Any]] = {"batchItemFailures": []}
 NUMBER = f"{5:021d}"
@@ -55,7 +56,7 @@ def with_member(path: tuple[str, ...], value: object) -> Record:
     return record
 
 
-@pytest.mark.parametrize("path", MEMBERS, ids=".".join)
+@pytest.mark.parametrize("path", every(2, of=MEMBERS), ids=".".join)
 def test_an_odd_member_is_applied_or_set_aside_or_names_its_record(
     table: LambdaTable, path: tuple[str, ...]
 ):

@@ -171,7 +171,7 @@ class ExportWorld(World):
 
 
 @pytest.mark.parametrize("schedules", SCHEDULES)
-@pytest.mark.parametrize("origin", ["export", "changes"])
+@pytest.mark.parametrize("origin", ["export", pytest.param("changes", marks=pytest.mark.wide)])
 async def test_every_order_of_files_batches_and_sweeps_ends_with_the_rows_of_the_source(
     opened: Database, origin: SnapshotOrigin, schedules: int
 ):

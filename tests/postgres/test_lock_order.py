@@ -182,7 +182,9 @@ async def table(migrated_database: str) -> AsyncIterator[Loaded]:
     await loaded.database.close()
 
 
-@pytest.mark.parametrize("held", ["table_state", "shard", "gap", "snapshot"])
+@pytest.mark.parametrize(
+    "held", ["table_state", "shard", "snapshot", pytest.param("gap", marks=pytest.mark.wide)]
+)
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
 async def test_a_table_is_locked_before_its_shards_gaps_and_snapshots(
     table: Loaded, migrated_database: str, verb: Verb, held: str

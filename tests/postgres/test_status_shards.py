@@ -22,6 +22,7 @@ from replicator.postgres.control.status_shards import read_ended, read_status_sh
 from replicator.postgres.control.stream.table_and_shard_store import ShardStore
 from tests.support.control import DEPLOYMENT, Control, control_pool, control_schema, stream_arn
 from tests.support.many_shards import fill
+from tests.support.wide import every
 
 LINES, ENDED_OF_EACH = 1500, 12
 ENDED = LINES * ENDED_OF_EACH
@@ -149,7 +150,7 @@ async def test_both_parents_of_a_merge_count(migrated_database: str, parents: tu
     assert ended.proof.ends is None
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", every(3, of=range(3)))
 async def test_a_status_of_few_shards_says_what_one_of_all_of_them_says(
     migrated_database: str, seed: int
 ):

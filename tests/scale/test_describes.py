@@ -58,9 +58,8 @@ async def test_workers_that_list_many_tables_first_make_ten_calls_in_any_second(
     assert seconds <= 300 / DESCRIBES_A_SECOND * OTHERS_SECONDS + LOOK_SECONDS
 
 
-@pytest.mark.parametrize(
-    ("shards", "workers"), [(100, 2), pytest.param(300, 8, marks=pytest.mark.wide)]
-)
+@pytest.mark.wide
+@pytest.mark.parametrize(("shards", "workers"), [(100, 2), (300, 8)])
 @in_virtual_time
 async def test_many_workers_list_many_tables_within_half_of_what_an_account_may(
     shards: int, workers: int
