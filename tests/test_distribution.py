@@ -40,6 +40,7 @@ def test_directories_that_the_order_names_are_there():
     assert [name for name in named if not (distribution.ROOT / name).is_dir()] == []
 
 
+@pytest.mark.wide
 def test_one_worker_runs_all_tests_of_a_module_that_is_a_unit():
     """Which xdist alone does not see to with every pytest."""
     options = ("--numprocesses", "2", "--dist", "loadgroup", "--no-loadscope-reorder", "--verbose")

@@ -143,8 +143,12 @@ async def test_a_reader_that_has_left_is_no_failure_of_help(path: list[str]):
     ("typed", "completed"),
     [
         ("replicator sta", "replicator status "),
-        ("replicator dead-letters rep", "replicator dead-letters replay "),
-        ("replicator verify --rep", "replicator verify --repair "),
+        pytest.param(
+            "replicator dead-letters rep", "replicator dead-letters replay ", marks=pytest.mark.wide
+        ),
+        pytest.param(
+            "replicator verify --rep", "replicator verify --repair ", marks=pytest.mark.wide
+        ),
     ],
 )
 async def test_a_tab_in_a_live_shell_completes_what_is_typed(

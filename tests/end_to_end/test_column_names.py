@@ -94,7 +94,8 @@ def rows_of(number: int, key: list[str], others: list[str]) -> tuple[dict[Any, A
     return {tuple(parts.values()): row}, lines
 
 
-@pytest.mark.parametrize("nth", [4, pytest.param(1, marks=pytest.mark.wide)])
+@pytest.mark.wide
+@pytest.mark.parametrize("nth", [4, 1])
 @one_emulator
 async def test_a_column_may_be_called_as_anything_in_a_statement(stage: Stage, nth: int):
     table = await stage.create_table("names", {"pk": "S"})

@@ -139,6 +139,7 @@ async def keeps_order_by(published: Published, mode: str) -> bool:
     return await sql(published.stage, "select mode from replicator.table_state") == [(mode,)]
 
 
+@pytest.mark.wide
 async def test_a_table_moves_to_kinesis_and_back_without_a_gap(published: Published):
     """Changes go on all the while, through both sources, as DynamoDB sends them to both."""
     table, chance = published.table, Random(7)

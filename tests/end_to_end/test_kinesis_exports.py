@@ -101,6 +101,7 @@ async def both(stage: Stage, kinesis_url: str) -> AsyncIterator[Both]:
             yield made
 
 
+@pytest.mark.wide
 async def test_a_table_of_kinesis_is_loaded_and_healed_from_exports(both: Both):
     await both.put(*range(80))
     async with both.deployment(initial_load="export", on_gap="export") as deployment:

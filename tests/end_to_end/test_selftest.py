@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import asyncpg
+import pytest
 
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support.command import replicator
@@ -70,6 +71,7 @@ async def test_nothing_begins_without_a_word(stage: Stage):
     assert await scratch_of(stage) == []
 
 
+@pytest.mark.wide
 @one_emulator
 async def test_interrupted_it_deletes_what_it_made(stage: Stage):
     process = await asyncio.create_subprocess_exec(

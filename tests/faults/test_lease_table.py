@@ -122,6 +122,7 @@ async def test_a_lease_row_that_is_deleted_or_not_understood_stops_nothing(
         (await it.log()).obeys()
 
 
+@pytest.mark.wide
 async def test_clocks_twenty_minutes_apart_change_neither_expiry_nor_rows(
     new_replica: NewReplica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -95,6 +95,7 @@ async def test_one_two_five_and_one_again_share_fairly_without_ping_pong(new_rep
         (await it.log()).obeys()
 
 
+@pytest.mark.wide
 async def test_finished_shards_are_cleaned_after_two_days_and_never_read_again(
     new_replica: NewReplica, lease_endpoint: str
 ):

@@ -104,6 +104,7 @@ async def test_an_iterator_that_expires_before_anything_was_read_starts_at_the_o
         assert await worker.stop() == 0
 
 
+@pytest.mark.wide
 async def test_credentials_that_are_refused_for_a_while_cost_nothing_but_time(
     new_replica: NewReplica,
 ):

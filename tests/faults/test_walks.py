@@ -157,6 +157,7 @@ async def test_calls_that_are_refused_are_told_with_what_mends_them(
         assert await worker.stop() == 0
 
 
+@pytest.mark.wide
 async def test_a_stream_that_is_not_described_any_more_is_named_when_a_shard_ends(
     new_replica: NewReplica,
 ):
@@ -211,6 +212,7 @@ async def test_a_worker_that_cannot_write_its_row_is_not_called_stopped(new_repl
         assert await worker.stop() == 0
 
 
+@pytest.mark.wide
 async def test_a_lease_table_that_is_throttled_is_told_with_what_mends_it(
     new_replica: NewReplica,
 ):

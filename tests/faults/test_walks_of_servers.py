@@ -67,6 +67,7 @@ async def test_a_target_that_is_down_is_named_and_needs_nothing_but_to_be_starte
         assert await worker.stop() == 0
 
 
+@pytest.mark.wide
 async def test_a_password_that_was_rotated_is_named_with_where_it_is_read_from(
     new_replica: NewReplica, own_postgres: EmbeddedPostgres, tmp_path: Path
 ):

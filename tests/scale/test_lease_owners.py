@@ -55,6 +55,7 @@ async def is_replaced(fleet: Fleet, name: str, *, within: float = TAKEN_OVER_SEC
     assert seconds <= within
 
 
+@pytest.mark.wide
 @in_virtual_time
 async def test_older_and_newer_workers_share_and_take_nothing_from_who_lives():
     fleet = await balanced_fleet(older=3)
@@ -73,6 +74,7 @@ async def test_older_and_newer_workers_share_and_take_nothing_from_who_lives():
     assert fleet.reading.overlaps == 0
 
 
+@pytest.mark.wide
 @in_virtual_time
 async def test_an_older_worker_that_joins_newer_ones_steals_nothing():
     """It judges their leases by counters, which they move for it from then on."""

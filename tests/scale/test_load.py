@@ -82,6 +82,7 @@ async def test_the_load_of_dead_workers_is_spread():
         assert fleet.even
 
 
+@pytest.mark.wide
 @in_virtual_time
 async def test_beside_an_older_version_shards_are_counted_and_nothing_goes_to_and_fro():
     async with zipf_fleet(counting=2) as fleet:
