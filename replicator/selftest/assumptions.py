@@ -34,17 +34,31 @@ class SeenRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer of a shard: how many records it had, and when the first of them was created.
+
+    `asked_at` and `created_at` are seconds of the source's clock; `created_at` is a whole one, and
+    None where there is no record or it does not say.
+    """
+
+    shard_id: str
+    asked_at: float
+    records: int
+    created_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StreamReading:
     """Records and answers read from the scratch table's stream.
 
-    `pages`: records of each answer in order; `bytes_max`: the largest answer; `calls`,
-    `throttled`: GetRecords that were made without a pause and those that were refused.
+    `answers`: those of all shards in order; `bytes_max`: the largest one; `calls`, `throttled`:
+    GetRecords that were made without a pause and those that were refused.
     `bad_iterator`: the error code for an iterator that never existed.
     """
 
     shards: Mapping[str, str | None]
     records: Sequence[SeenRecord]
-    pages: Sequence[int]
+    answers: Sequence[Answer]
     bytes_max: int
     calls: int
     calls_seconds: float
@@ -65,6 +79,7 @@ def facts_of(
     `changes`: how many were made. `seconds_to_rows`: from a write to the row in PostgreSQL, of
     some single writes. `clock_skew`: the source's clock minus the machine's, in seconds.
     """
+    records_max = max((answer.records for answer in reading.answers), default=0)
     return [
         _complete(reading, changes),
         _ordered(
@@ -96,8 +111,8 @@ def facts_of(
         Fact(
             "page size",
             "an answer holds 1 MB or 1,000 records at most",
-            f"{max(reading.pages, default=0)} records, {reading.bytes_max:,} bytes at most",
-            max(reading.pages, default=0) <= 1000,
+            f"{records_max} records, {reading.bytes_max:,} bytes at most",
+            records_max <= 1000,
         ),
         Fact(
             "iterator that never existed",
@@ -187,14 +202,22 @@ def _latency(name: str, seconds: Sequence[float]) -> Fact:
 
 
 def _empties(reading: StreamReading) -> Fact:
-    longest = run = 0
-    for number, records in enumerate(reading.pages):
-        run = 0 if records else run + 1
-        if any(reading.pages[number + 1 :]):
-            longest = max(longest, run)
+    """Empty answers of a shard whose next record existed when they were asked for: at the head of a
+    shard every answer is empty, for as long as nothing is written.
+    """
+    longest = 0
+    empty: dict[str, list[float]] = {}
+    for answer in reading.answers:
+        asked = empty.setdefault(answer.shard_id, [])
+        if answer.records == 0:
+            asked.append(answer.asked_at)
+            continue
+        if answer.created_at is not None:
+            longest = max(longest, sum(at >= answer.created_at + 1.0 for at in asked))
+        asked.clear()
     return Fact(
         "empty answers before records",
-        "fewer than five in a row before the head",
+        "fewer than five in a row where a record is there",
         f"{longest} in a row",
         longest < 5,
     )

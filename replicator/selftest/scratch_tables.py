@@ -15,7 +15,7 @@ from replicator.aws.observed_calls import date_of
 from replicator.aws.source_connection import SourceConnection
 from replicator.clock import Clock
 from replicator.errors import SourceUnavailable
-from replicator.selftest.assumptions import SeenRecord, StreamReading
+from replicator.selftest.assumptions import Answer, SeenRecord, StreamReading
 from replicator.selftest.workload import KEY, SORT, PutItem, WorkloadChange
 
 if TYPE_CHECKING:
@@ -110,13 +110,14 @@ class Account:
         """
         shards = await self._shards(stream_arn)
         records: list[SeenRecord] = []
-        pages: list[int] = []
+        answers: list[Answer] = []
         bytes_max, dated = 0, False
         deadline = self._clock.monotonic() + READ_SECONDS_MAX
         while not enough(len(records)) and self._clock.monotonic() < deadline:
             for shard_id, shard in shards.items():
                 if shard.iterator is None:
                     continue
+                asked_at = self._source_now().timestamp()
                 answer = await self._call(
                     self._streams.get_records, ShardIterator=shard.iterator, Limit=1000
                 )
@@ -124,9 +125,11 @@ class Account:
                 dated = dated or date_of(answer) is not None
                 length = answer["ResponseMetadata"]["HTTPHeaders"].get("content-length", "0")
                 bytes_max = max(bytes_max, int(length))
-                pages.append(len(answer["Records"]))
                 seen_at = self._source_now().timestamp()
-                records += [_seen(shard_id, record, seen_at) for record in answer["Records"]]
+                seen = [_seen(shard_id, record, seen_at) for record in answer["Records"]]
+                records += seen
+                created_at = seen[0].created_at if seen else None
+                answers.append(Answer(shard_id, asked_at, len(seen), created_at))
             for shard_id, parent in (await self._listed(stream_arn)).items():
                 if shard_id not in shards:
                     iterator = await self._iterator(stream_arn, shard_id)
@@ -136,7 +139,7 @@ class Account:
         return StreamReading(
             shards={shard_id: shard.parent for shard_id, shard in shards.items()},
             records=records,
-            pages=pages,
+            answers=answers,
             bytes_max=bytes_max,
             calls=BURST_CALLS,
             calls_seconds=burst_seconds,

@@ -22,6 +22,7 @@ from replicator.cli.terminal.output import ExitCode
 from tests.cli.test_every_command import COMMANDS, GROUPS, REQUIRED
 from tests.support.bounds import USUAL_SECONDS
 from tests.support.control import stream_arn, write_configuration
+from tests.support.tcp_server import TcpServer
 from tests.support.waiting import eventually, pace
 from tests.support.warm_start import warm_start
 from tests.support.wide import every
@@ -75,16 +76,16 @@ async def server_that_never_answers() -> AsyncIterator[tuple[int, asyncio.Event]
     """Its port, and an event once somebody has connected."""
     connected = asyncio.Event()
 
-    async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def wait(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         connected.set()
         await reader.read()
-        writer.close()
 
-    server = await asyncio.start_server(wait, "127.0.0.1", 0)
+    server = TcpServer(wait)
+    port = await server.listen()
     try:
-        yield server.sockets[0].getsockname()[1], connected
+        yield port, connected
     finally:
-        server.close()
+        await server.close()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from math import inf
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
+from tests.support.tcp_server import TcpServer
+
 Sender = Literal["client", "server"]
 Action = Literal["hold", "cut", "cut after", "silence", "delay"]
 _SSL_REQUEST, _GSS_REQUEST, _CANCEL_REQUEST = 80877103, 80877104, 80877102
@@ -52,16 +54,15 @@ class Proxy:
         self._behind = (address.hostname, address.port or 5432)
         self._address = address
         self._rules: list[Rule] = []
-        self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._server = TcpServer(self._carry)
+        self._port: int | None = None
 
     @property
     def dsn(self) -> str:
         """Where it listens."""
-        assert self._server is not None
-        port = self._server.sockets[0].getsockname()[1]
+        assert self._port is not None
         user = f"{self._address.username}@" if self._address.username else ""
-        return urlunsplit(self._address._replace(netloc=f"{user}127.0.0.1:{port}"))
+        return urlunsplit(self._address._replace(netloc=f"{user}127.0.0.1:{self._port}"))
 
     def plan(
         self,
@@ -86,15 +87,11 @@ class Proxy:
         self._rules.clear()
 
     async def listen(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._port = await self._server.listen()
 
     async def close(self) -> None:
         self.heal()
-        if self._server is not None:
-            self._server.close()
-        for connection in list(self._connections):
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await self._server.close()
 
     async def meet(self, sender: Sender, kind: str, statement: str, size: int) -> Action | None:
         """Wait as a rule says; what else it asks for."""
@@ -111,19 +108,12 @@ class Proxy:
             return None
         return rule.action
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             server = await asyncio.open_connection(*self._behind)
-        except OSError:
-            writer.close()
-        else:
-            with suppress(asyncio.CancelledError):
-                await _Connection(self, (reader, writer), server).run()
-        finally:
-            self._connections.discard(task)
+        except OSError:  # whoever connected is told by the end of its connection
+            return
+        await _Connection(self, (reader, writer), server).run()
 
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
