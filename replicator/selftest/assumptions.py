@@ -34,7 +34,7 @@ class SeenRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SeenAnswer:
     """An answer of a shard: how many records it had, and when the first of them was created.
 
     `asked_at` and `created_at` are seconds of the source's clock; `created_at` is a whole one, and
@@ -58,7 +58,7 @@ class StreamReading:
 
     shards: Mapping[str, str | None]
     records: Sequence[SeenRecord]
-    answers: Sequence[Answer]
+    answers: Sequence[SeenAnswer]
     bytes_max: int
     calls: int
     calls_seconds: float

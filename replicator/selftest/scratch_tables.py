@@ -15,7 +15,7 @@ from replicator.aws.observed_calls import date_of
 from replicator.aws.source_connection import SourceConnection
 from replicator.clock import Clock
 from replicator.errors import SourceUnavailable
-from replicator.selftest.assumptions import Answer, SeenRecord, StreamReading
+from replicator.selftest.assumptions import SeenAnswer, SeenRecord, StreamReading
 from replicator.selftest.workload import KEY, SORT, PutItem, WorkloadChange
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Account:
         """
         shards = await self._shards(stream_arn)
         records: list[SeenRecord] = []
-        answers: list[Answer] = []
+        answers: list[SeenAnswer] = []
         bytes_max, dated = 0, False
         deadline = self._clock.monotonic() + READ_SECONDS_MAX
         while not enough(len(records)) and self._clock.monotonic() < deadline:
@@ -129,7 +129,7 @@ class Account:
                 seen = [_seen(shard_id, record, seen_at) for record in answer["Records"]]
                 records += seen
                 created_at = seen[0].created_at if seen else None
-                answers.append(Answer(shard_id, asked_at, len(seen), created_at))
+                answers.append(SeenAnswer(shard_id, asked_at, len(seen), created_at))
             for shard_id, parent in (await self._listed(stream_arn)).items():
                 if shard_id not in shards:
                     iterator = await self._iterator(stream_arn, shard_id)

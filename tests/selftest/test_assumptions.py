@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from replicator.selftest.assumptions import Answer, Fact, SeenRecord, StreamReading, facts_of
+from replicator.selftest.assumptions import Fact, SeenAnswer, SeenRecord, StreamReading, facts_of
 from replicator.selftest.workload import VALUES, DeleteItem, PutItem, changed_items, changes
 
 NOW = 1_700_000_000.0
@@ -14,14 +14,18 @@ def seen(number: int, *, shard: str = "s", item: str = "a", at: float = NOW) -> 
     return SeenRecord(shard, item, number, at, at + 0.5)
 
 
-def empty(number: int, *, at: float, shard: str = "s") -> list[Answer]:
-    return [Answer(shard, at, 0)] * number
+def empty(number: int, *, at: float, shard: str = "s") -> list[SeenAnswer]:
+    return [SeenAnswer(shard, at, 0)] * number
 
 
 READING = StreamReading(
     shards={"s": None},
     records=(seen(1), seen(2)),
-    answers=(Answer("s", NOW, 0), Answer("s", NOW + 2, 2, NOW), Answer("s", NOW + 3, 0)),
+    answers=(
+        SeenAnswer("s", NOW, 0),
+        SeenAnswer("s", NOW + 2, 2, NOW),
+        SeenAnswer("s", NOW + 3, 0),
+    ),
     bytes_max=1000,
     calls=12,
     calls_seconds=1.0,
@@ -51,10 +55,10 @@ def test_a_stream_as_it_is_believed_to_be_breaks_no_belief():
         ({"records": (seen(1), replace(seen(2), seen_at=NOW - 5))}, "creation before sight"),
         ({"dated": False}, "source's clock"),
         (
-            {"answers": (*empty(5, at=NOW + 1), Answer("s", NOW + 2, 2, NOW))},
+            {"answers": (*empty(5, at=NOW + 1), SeenAnswer("s", NOW + 2, 2, NOW))},
             "empty answers before records",
         ),
-        ({"answers": (Answer("s", NOW, 1001, NOW),)}, "page size"),
+        ({"answers": (SeenAnswer("s", NOW, 1001, NOW),)}, "page size"),
         ({"bad_iterator": "answered"}, "iterator that never existed"),
         ({"shards": {}}, "shards"),
     ],
@@ -70,13 +74,13 @@ def test_a_stream_that_is_otherwise_breaks_the_belief(broken, name):
         pytest.param(empty(20, at=NOW + 0.9), id="it may have been written within that second"),
         pytest.param(empty(20, at=NOW + 1, shard="t"), id="those of another shard"),
         pytest.param(
-            [*empty(4, at=NOW + 1), Answer("s", NOW + 1, 1, NOW), *empty(4, at=NOW + 1)],
+            [*empty(4, at=NOW + 1), SeenAnswer("s", NOW + 1, 1, NOW), *empty(4, at=NOW + 1)],
             id="records were between",
         ),
     ],
 )
-def test_answers_are_empty_for_as_long_as_nothing_is_there(before: list[Answer]):
-    reading = replace(READING, answers=(*before, Answer("s", NOW + 2, 2, NOW)))
+def test_answers_are_empty_for_as_long_as_nothing_is_there(before: list[SeenAnswer]):
+    reading = replace(READING, answers=(*before, SeenAnswer("s", NOW + 2, 2, NOW)))
 
     assert facts(reading)["empty answers before records"].holds is True
 
