@@ -33,6 +33,7 @@ def test_no_connection_outlives_it(serve, turns: int):
             for _ in range(turns):
                 await asyncio.sleep(0)
             await server.close()
+            await server.close()
 
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

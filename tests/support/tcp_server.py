@@ -30,10 +30,11 @@ class TcpServer:
         return port
 
     async def close(self) -> None:
-        """Listen no more, cancel all handlers and close their connections."""
+        """Listen no more, cancel all handlers and close their connections; again: nothing."""
         if self._listening is not None:
             asyncio.get_running_loop().remove_reader(self._listening)
             self._listening.close()
+            self._listening = None
         handlers = dict(self._handlers)
         for handler in handlers:
             handler.cancel()
