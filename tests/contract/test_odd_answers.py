@@ -122,9 +122,10 @@ CALLS: dict[str, Callable[[DynamoDBStreams, TableItems], Awaitable[Any]]] = {
 KEPT_RAW = ["GetRecords", "Scan", "BatchGetItem"]
 """Operations whose body is checked and decoded here, not by the SDK."""
 every_call = pytest.mark.parametrize("operation", CALLS)
+some_calls = pytest.mark.parametrize("operation", every(2, of=[*CALLS]))
 
 
-@pytest.mark.parametrize("operation", every(2, of=[*CALLS]))
+@some_calls
 @pytest.mark.parametrize("date", DATES)
 async def test_a_date_header_of_any_form_or_none_costs_no_answer(operation: str, date: str):
     async with odd() as (server, streams, items):
@@ -136,7 +137,7 @@ async def test_a_date_header_of_any_form_or_none_costs_no_answer(operation: str,
         assert server.outcomes(operation) == ["ok"] * 4
 
 
-@pytest.mark.parametrize("operation", every(2, of=[*CALLS]))
+@some_calls
 @pytest.mark.parametrize(
     "body",
     [b"", b"{", b"not JSON", b"<html>", b"[]", b"null", b'"text"', b"{}", b'{"message":"hello"}'],
