@@ -36,7 +36,7 @@ def said(end: str) -> tuple[int, str, list[str]]:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM + end],
         cwd=ROOT,
-        env=environment(),
+        env=environment() | {"PYTHONUNBUFFERED": ""},
         capture_output=True,
         text=True,
         timeout=USUAL_SECONDS,
