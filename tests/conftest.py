@@ -33,6 +33,14 @@ from tests.support.wide import examples
 os.environ.update(keeps_bytecode())
 sys.pycache_prefix, sys.dont_write_bytecode = str(BYTECODE), False
 
+# all servers of the tests are on this machine; what they download may still need the shell's proxy
+for name in ("NO_PROXY", "no_proxy"):
+    os.environ[name] = ",".join(
+        dict.fromkeys(
+            [*filter(None, os.environ.get(name, "").split(",")), "127.0.0.1", "localhost"]
+        )
+    )
+
 settings.register_profile(
     "any machine",
     # a busy one is no failure, neither in a test nor while examples are drawn

@@ -174,7 +174,7 @@ def test_the_configuration_is_named_before_or_after_the_command(tmp_path: Path, 
 
 def test_a_reader_that_leaves_is_no_failure():
     ended = subprocess.run(
-        ["bash", "-c", f"{' '.join(PROGRAM)} version | true; exit ${{PIPESTATUS[0]}}"],
+        ["bash", "-c", '"$@" | true; exit ${PIPESTATUS[0]}', "bash", *PROGRAM, "version"],
         capture_output=True,
         text=True,
         cwd=ROOT,

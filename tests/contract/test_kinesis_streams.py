@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -63,15 +63,6 @@ async def share(kinesis_url: str, table_name: str) -> AsyncIterator[Share]:
         yield Share(stream, KinesisShare(streams, table=TABLE, base64="twice"))
 
 
-async def until(instant: datetime) -> None:
-    """Wait for a time of the machine's clock, which is the service's."""
-
-    async def there() -> bool:
-        return datetime.now(UTC) > instant
-
-    await eventually(there, what=f"it is {instant}")
-
-
 async def test_records_are_read_in_the_order_of_their_places_and_the_head_is_told(share: Share):
     await share.put(1, 2, 3)
     [shard] = await share.shards()
@@ -97,11 +88,19 @@ async def test_reading_goes_on_after_a_place(share: Share):
 async def test_reading_begins_at_a_time(share: Share):
     await share.put(1)
     [shard] = await share.shards()
-    later = datetime.now(UTC) + timedelta(seconds=1)
-    await until(later)
-    await share.put(2)
 
-    assert [r.keys["pk"]["S"] for r in (await share.page(shard, since=later)).records] == ["k2"]
+    async def later() -> datetime | None:
+        """The second of the newest record, once it is a later one: the SDK sends whole seconds."""
+        await share.put(2)
+        first, *_, newest = await share.stream.arrivals(shard)
+        second = newest.replace(microsecond=0)
+        return second if second > first else None
+
+    since = await eventually(later, what="a record arrives in a later second")
+    assert since is not None
+    read = await share.page(shard, since=since)
+
+    assert {record.keys["pk"]["S"] for record in read.records} == {"k2"}
 
 
 async def test_records_of_other_tables_have_places_and_are_foreign(share: Share):

@@ -12,6 +12,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import md5
 from typing import Any, Literal
 
@@ -151,6 +152,14 @@ class KinesisStream:
             ]
             answer = await self.client.put_records(StreamARN=self.arn, Records=entries)
             assert answer["FailedRecordCount"] == 0, answer
+
+    async def arrivals(self, shard_id: str) -> list[datetime]:
+        """When records of a shard arrived, oldest first, by the clock of the service."""
+        begin = await self.client.get_shard_iterator(
+            StreamARN=self.arn, ShardId=shard_id, ShardIteratorType="TRIM_HORIZON"
+        )
+        read = await self.client.get_records(ShardIterator=begin["ShardIterator"])
+        return [record["ApproximateArrivalTimestamp"] for record in read["Records"]]
 
     async def open_shards(self) -> list[Any]:
         shards = (await self.client.list_shards(StreamARN=self.arn))["Shards"]
