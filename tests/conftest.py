@@ -56,8 +56,7 @@ settings.load_profile("CI" if os.environ.get("CI") == "true" else "any machine")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# servers take as much longer to start as all else does, and others look for ports meanwhile
-embedded.START_SECONDS = bounds.scaled(embedded.START_SECONDS)
+# servers of other tests look for ports meanwhile
 embedded.free_port = kept_port
 
 GROUPS = pytest.StashKey[Path]()
@@ -72,6 +71,14 @@ CREDENTIALS = {
     "AWS_CA_BUNDLE": str(Path(__file__).parent / "support/one_authority.pem"),
 }
 """No test meets a TLS server of AWS, and each client would read all authorities of the world."""
+
+# nothing that the shell says about AWS, PostgreSQL or replicator reaches a test or its servers
+for name in list(os.environ):
+    if name.startswith(("AWS_", "PG", "REPLICATOR_")) and not name.startswith(
+        ("REPLICATOR_TEST_", "REPLICATOR_MINISTACK")
+    ):
+        del os.environ[name]
+os.environ.update(CREDENTIALS)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -177,18 +184,6 @@ def _groups(config: pytest.Config) -> Path:
 def pytest_xdist_auto_num_workers() -> int:
     """A test with processes waits for three quarters of its time: for a lease, for empty pages."""
     return min(WORKERS_OF_A_CORE * bounds.cores(), WORKERS_MAX)
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing that the caller's shell says about AWS, PostgreSQL or replicator reaches a test."""
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "PG", "REPLICATOR_")) and not name.startswith(
-            ("REPLICATOR_TEST_", "REPLICATOR_MINISTACK")
-        ):
-            monkeypatch.delenv(name)
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(scope="session")

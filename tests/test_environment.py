@@ -1,0 +1,41 @@
+"""What the shell of whoever runs the tests says about servers and proxies reaches no test."""
+
+import json
+import os
+import subprocess
+import sys
+
+from tests.conftest import CREDENTIALS
+from tests.support.warm_start import ROOT
+
+SHELL = {
+    "PGSSLMODE": "require",
+    "PGHOST": "db.example.org",
+    "AWS_PROFILE": "production",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    "REPLICATOR_CONFIG": "/etc/replicator.yaml",
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "no_proxy": "intranet.example.org",
+}
+SAYS = "import json, os, tests.conftest; print(json.dumps(dict(os.environ)))"
+
+
+def test_servers_of_a_session_meet_nothing_that_a_shell_says_of_other_servers():
+    said = subprocess.run(
+        [sys.executable, "-c", SAYS],
+        cwd=ROOT,
+        env=os.environ | SHELL,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(said.stdout)
+
+    assert {
+        name: value
+        for name, value in found.items()
+        if name.startswith(("AWS_", "PG", "REPLICATOR_"))
+        and not name.startswith("REPLICATOR_TEST_")
+    } == CREDENTIALS
+    assert found["HTTP_PROXY"] == SHELL["HTTP_PROXY"], "what is fetched may need it"
+    assert found["no_proxy"] == "intranet.example.org,127.0.0.1,localhost"
