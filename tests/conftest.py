@@ -146,7 +146,10 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What was skipped, one line for each reason: mostly a tool that is not there."""
+    """The measure of all bounds, which `--quiet` leaves out at the beginning, and what was skipped,
+    one line for each reason: mostly a tool that is not there.
+    """
+    terminalreporter.write_line(bounds.machine())
     reasons = Counter(
         report.longrepr[2].removeprefix("Skipped: ")
         for report in terminalreporter.stats.get("skipped", ())

@@ -382,6 +382,7 @@ def test_what_is_scaled_or_waits_for_nobody_passes(source: str):
 
 def test_the_slowness_is_given_or_measured_and_never_below_one():
     assert bounds.settled("2.5") == 2.5
+    assert bounds.settled("20") == 20.0
     assert bounds.settled(None, lambda: 3.14159) == 3.14
     assert bounds.settled(None, lambda: 0.4) == 1.0
     assert bounds.settled("", lambda: 1000.0) == bounds.SLOWNESS_MAX

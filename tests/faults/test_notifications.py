@@ -8,6 +8,7 @@ import pytest
 from tests.faults.conftest import NewReplica
 from tests.support.daemon import Worker
 from tests.support.endpoints import sns_client
+from tests.support.ports import kept_port
 from tests.support.receiver import Receiver, receiver
 from tests.support.waiting import eventually
 
@@ -55,7 +56,7 @@ async def test_a_halted_table_and_its_end_are_told_by_one_of_two_workers(
 
 
 async def test_a_receiver_that_is_away_holds_up_nothing(new_replica: NewReplica):
-    async with receiver() as got:
+    async with receiver(port=kept_port()) as got:
         away = got.url
     async with new_replica(tables=("orders", "others")) as it:
         it.deployment.settings["notifications"] = {"webhook_url": f"{away}/token-of-a-hook"}

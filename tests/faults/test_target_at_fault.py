@@ -94,7 +94,7 @@ async def test_a_limit_on_transactions_makes_batches_smaller(new_replica: NewRep
     """The server ends the session; the batch is halved until it fits into the time."""
     async with new_replica() as it:
         await needs_transaction_timeout(it.sql)
-        await slow_rows(it, seconds_for_each=0.05)
+        await slow_rows(it, seconds_for_each=lease(1.5) / 20)  # three times the limit, in one
         await limit_sessions(it, transaction_timeout=lease(1.5))
         it.load.write_everywhere([f"key {number}" for number in range(60)])
         worker = it.deployment.start()

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from replicator.errors import BatchTooSlow, TargetLocked
+from replicator.postgres.connection import database
 from replicator.postgres.connection.connect import (
     IDLE_IN_TRANSACTION_SECONDS,
     ConnectionSettings,
@@ -92,6 +93,12 @@ def sends_slowly(dsn: str) -> AbstractAsyncContextManager[int]:
 def unread(dsn: str, statement: str) -> AbstractAsyncContextManager[int]:
     """Nobody reads its answer."""
     return held_up(dsn, statement, sender="server", kind="D")
+
+
+@pytest.fixture(autouse=True)
+def sessions_are_ended_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker tries for so long, and again ten seconds later."""
+    monkeypatch.setattr(database, "ENDING_SECONDS_MAX", scaled(database.ENDING_SECONDS_MAX))
 
 
 def other(settings: ConnectionSettings) -> Database:

@@ -64,9 +64,9 @@ def _wait_for(processes: list[subprocess.Popen[bytes]]) -> None:
 
 
 def settled(given: str | None, measure: Callable[[], float] = measured) -> float:
-    """The slowness that was given, else what is measured; at least 1, at most SLOWNESS_MAX."""
-    found = float(given) if given else measure()
-    return round(min(max(found, 1.0), SLOWNESS_MAX), 2)
+    """The slowness that was given, else what is measured, at most SLOWNESS_MAX; at least 1."""
+    found = float(given) if given else min(measure(), SLOWNESS_MAX)
+    return round(max(found, 1.0), 2)
 
 
 SLOWNESS = settled(os.environ.get(VARIABLE))

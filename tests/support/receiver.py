@@ -28,9 +28,9 @@ class Receiver:
 
 @asynccontextmanager
 async def receiver(
-    *, statuses: Sequence[int] = (), location: str | None = None
+    *, statuses: Sequence[int] = (), location: str | None = None, port: int = 0
 ) -> AsyncIterator[Receiver]:
-    """Answers with these statuses one after the other, then with 204."""
+    """Answers with these statuses one after the other, then with 204; `port` as in `served`."""
     got, left = Receiver(), list(statuses)
 
     async def answer(request: web.Request) -> web.Response:
@@ -40,5 +40,5 @@ async def receiver(
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
-    async with served(app) as got.url:
+    async with served(app, port=port) as got.url:
         yield got

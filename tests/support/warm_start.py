@@ -31,6 +31,12 @@ BYTECODE = ROOT / ".pytest_cache" / "bytecode"
 """Kept for all processes of all tests: compiling takes longer than most of what they do."""
 LATER = ("alembic.command",)
 """Imported by the product only where it is needed, which tests need all the time."""
+AT_THE_END = (
+    ("replicator.app.daemon.run", "LAST_LOOK_SECONDS_MAX"),
+    ("replicator.engine.worker.worker", "DRAIN_SECONDS_MAX"),
+    ("replicator.engine.worker.worker", "RELEASE_SECONDS_MAX"),
+)
+"""Times of the product that are short, for an orchestrator waits no longer."""
 REQUEST_BYTES_MAX = 1_000_000
 PYTHONPATH = os.environ.get("PYTHONPATH")
 
@@ -201,6 +207,14 @@ def _import_all() -> None:
         import_module(name)
 
 
+def _allow_more_time_at_the_end() -> None:
+    """What a process cannot do before its end it leaves undone, and its exit code tells less."""
+    scaled = import_module("tests.support.bounds").scaled  # which imports this module
+    for module, name in AT_THE_END:
+        owner = import_module(module)
+        setattr(owner, name, scaled(getattr(owner, name)))
+
+
 async def _open_clients() -> None:
     """So that every fork has the SDK's descriptions of services, read and parsed."""
     clients = import_module("replicator.aws.client_factory")
@@ -215,6 +229,7 @@ if __name__ == "__main__":
     from replicator.cli import main
 
     _import_all()
+    _allow_more_time_at_the_end()
     asyncio.run(_open_clients())
     gc.collect()
     gc.freeze()  # else each fork looks through all of it when it ends, and copies it for that
