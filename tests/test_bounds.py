@@ -137,7 +137,7 @@ def is_scaled(expression: ast.expr, constants: dict[str, ast.expr]) -> bool:
         case ast.Constant(value=value):
             return value is None or value == 0 or not isinstance(value, int | float)
         case ast.Call():
-            return called(expression) in {"scaled", "lease"} or not any(
+            return called(expression) in {"scaled", "lease", "kept_lease"} or not any(
                 isinstance(part, ast.Constant) and isinstance(part.value, int | float)
                 for part in ast.walk(expression)
             )

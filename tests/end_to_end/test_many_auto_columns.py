@@ -6,7 +6,7 @@ import asyncpg
 
 from replicator.core.mapping.auto_columns import COLUMNS_MAX
 from tests.end_to_end.conftest import Stage, one_emulator
-from tests.support.bounds import scaled
+from tests.support.bounds import kept_lease
 from tests.support.comparison import read_rows
 from tests.support.daemon import brought_about
 
@@ -93,7 +93,7 @@ async def test_new_columns_restart_nothing_but_their_table(stage: Stage):
         await stage.client.put_item(TableName=other, Item=key | {"n": {"N": str(written)}})
 
     # longer than a machine can be too busy to renew: who loses a lease claims its shard again
-    async with stage.deployment(tables, lease_seconds=scaled(8.0)) as deployment:
+    async with stage.deployment(tables, lease_seconds=kept_lease(8.0)) as deployment:
         await deployment.migrate()
         worker = deployment.start()
 

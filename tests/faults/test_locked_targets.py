@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
-from tests.support.bounds import scaled
+from tests.support.bounds import kept_lease
 from tests.support.daemon import Worker
 from tests.support.scripted_streams.items import canonical
 from tests.support.stream_builders import item
@@ -96,7 +96,7 @@ async def test_eight_locked_tables_of_nine_keep_no_connection_from_the_ninth(
     new_replica: NewReplica, pool_size: int
 ):
     # a lease that is lost is one that was not renewed, and not for want of a processor
-    async with new_replica(tables=("orders", *LOCKED), lease_seconds=scaled(4.0)) as it:
+    async with new_replica(tables=("orders", *LOCKED), lease_seconds=kept_lease(4.0)) as it:
         it.deployment.settings["target"]["pool_size"] = pool_size
         worker = await it.deployment.start_ready()
         for name, load in it.loads.items():

@@ -7,13 +7,13 @@ import pytest
 from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
 from tests.support import endpoints
-from tests.support.bounds import scaled
+from tests.support.bounds import kept_lease
 from tests.support.daemon import Worker
 from tests.support.stream_builders import item
 
 pytestmark = [pytest.mark.faults, pytest.mark.crowd]
 
-LEASE_SECONDS = scaled(4.0)
+LEASE_SECONDS = kept_lease(4.0)
 """Whoever counts moves must not lose leases to a machine that has no time to renew them."""
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
 from tests.faults.test_lease_table import lease_rows
-from tests.support.bounds import scaled
+from tests.support.bounds import kept_lease
 from tests.support.daemon import Worker
 from tests.support.small_disk import small_disk, why_not
 from tests.support.stream_builders import item
@@ -197,7 +197,7 @@ async def test_shards_that_wait_for_a_lock_hold_no_more_pages_than_there_is_room
 ):
     """Twelve have something; one connection has room for two."""
     # a shard that is lost leaves its room to another
-    async with new_replica(shards=12, lease_seconds=scaled(4.0)) as it:
+    async with new_replica(shards=12, lease_seconds=kept_lease(4.0)) as it:
         it.deployment.settings["target"]["pool_size"] = 1
         it.load.write_everywhere([f"key {number}" for number in range(100)])
         holder = await asyncpg.connect(it.dsn)

@@ -44,7 +44,7 @@ LONG = {
     "core/leases/lease_owners.py": {"OLDER_SECONDS": VIRTUAL},
     "core/stream/listing_interval.py": {"LISTING_SECONDS": AFTER},
     "core/stream/shard_load.py": {"AVERAGED_SECONDS": VIRTUAL},
-    "demo/story.py": {"READY_SECONDS": BOUND},
+    "demo/story.py": {"READY_SECONDS": BOUND, "APPLY_SECONDS": BOUND},
     "demo/embedded_servers.py": {"START_SECONDS": BOUND},
     "engine/snapshot/snapshot_lifecycle.py": {"REPAIR_SECONDS_MAX": VIRTUAL},
     "engine/stream/shard_discovery.py": {"UNWATCHED_SECONDS_MAX": VIRTUAL},

@@ -88,6 +88,11 @@ def lease(seconds: float) -> float:
     return seconds * min(SLOWNESS, LEASE_SLOWNESS_MAX)
 
 
+def kept_lease(seconds: float) -> float:
+    """A lease length there, as one that its owner keeps here: for tests where none is to expire."""
+    return scaled(seconds)
+
+
 def amount(count: int, *, least: int) -> int:
     """So much generated work there, as work that takes about as long here; never below `least`."""
     return max(least, round(count / SLOWNESS))
