@@ -50,7 +50,7 @@ async def test_children_are_replaced_and_go_with_their_parent_through_kills(stag
             return there == wanted and await found(stage) == rows_of(items)
 
         await worker.until(equal, what="parents and children are equal")
-        assert await worker.total("replicator_rows_total", target="public.lines") > 0
+        assert await worker.counted("replicator_rows_total", target="public.lines") > 0
         assert await worker.stop() == 0
 
 

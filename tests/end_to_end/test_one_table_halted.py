@@ -75,7 +75,7 @@ async def test_the_others_go_on_and_resume_catches_up(stage: Stage):
         assert (await worker.get("/readyz"))[0] == 200
         await worker.until(lambda: sound(worker), what="the other table is ready")
         assert (await worker.get("/readyz?table=broken"))[0] == 503
-        assert await worker.total("replicator_table_state", table="broken", state="halted") == 1
+        assert await worker.counted("replicator_table_state", table="broken", state="halted") == 1
         await arrives(stage, worker, "broken", "a")
         assert await worker.stop() == 3
 

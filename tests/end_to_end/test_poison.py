@@ -159,8 +159,8 @@ async def test_a_target_that_refuses_does_not_keep_the_other_from_its_row(stage:
         await put(stage, table, item("a", 1), item("b", UNWANTED), item("c", 3))
         worker = await deployment.start_ready()
         await counted(worker, 3)
-        assert await worker.total("replicator_records_total", outcome="dead_letter") == 1
-        assert await worker.total("replicator_records_total", outcome="applied") == 2
+        assert await worker.counted("replicator_records_total", outcome="dead_letter") == 1
+        assert await worker.counted("replicator_records_total", outcome="applied") == 2
         assert await worker.stop() == 0
 
     assert await numbers(stage, "willing") == {"a": 1, "b": UNWANTED, "c": 3}

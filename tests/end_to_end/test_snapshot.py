@@ -245,7 +245,7 @@ async def test_a_snapshot_is_asked_for_watched_and_left_alone(stage: Stage):
         await equal(stage, table, worker)
         assert worker.entries(SWITCHED)
         assert not worker.entries("task failed")
-        assert await worker.total("replicator_fenced_total") == 0
+        assert await worker.counted("replicator_fenced_total") == 0
 
 
 async def test_a_sweep_that_would_delete_suspiciously_much_waits_for_a_person(stage: Stage):

@@ -88,7 +88,7 @@ async def test_a_target_that_no_longer_fits_halts_without_dead_letters(stage: St
         for name, (_, word) in CHANGES.items():
             assert re.search(word, await halts(worker, name))
         await arrives(stage, worker, "untouched", "a")
-        assert await worker.total("replicator_records_total", outcome="dead_letter") == 0
+        assert await worker.counted("replicator_records_total", outcome="dead_letter") == 0
         assert await worker.stop() == 3
 
 

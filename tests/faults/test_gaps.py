@@ -42,7 +42,7 @@ async def is_shown(it: Replica, worker: Worker, kind: str) -> None:
         return (await worker.table("orders")).get("state") == "gap"
 
     await worker.until(shown, what="the status says gap")
-    assert await worker.total("replicator_table_state", table="orders", state="gap") == 1
+    assert await worker.counted("replicator_table_state", table="orders", state="gap") == 1
     status = await worker.table("orders")
     assert kind in status["reason"]
     assert "gaps accept --table orders" in status["remedy"]
@@ -90,7 +90,7 @@ async def test_down_for_thirty_hours_with_traffic_is_a_gap_until_it_is_accepted(
         assert gap["kind"] == "possible"
         assert ("kept",) not in await it.rows()
         await is_shown(it, worker, "possible")
-        assert await worker.total("replicator_gaps_total", table="orders") == 1
+        assert await worker.counted("replicator_gaps_total", table="orders") == 1
         assert worker.entries("gap") or "gap" in worker.text()
         assert await worker.stop() == 3
 

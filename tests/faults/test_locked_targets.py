@@ -121,7 +121,7 @@ async def test_eight_locked_tables_of_nine_keep_no_connection_from_the_ninth(
 
         for name in it.tables:
             await it.equal(worker, name=name)
-        assert await worker.total("replicator_leases_lost_total") == 0
+        assert await worker.counted("replicator_leases_lost_total") == 0
         assert await worker.stop() == 0
         (await it.log()).obeys()
 

@@ -147,6 +147,6 @@ async def test_shards_that_nobody_owns_are_seen_by_every_worker(new_replica: New
                 return table["shards"]["unowned"] == 4 and table["lag_seconds"] > 1
 
             await worker.until(seen, what="four shards are unowned, and late")
-            assert await worker.total("replicator_shards", table="orders", state="unowned") == 4
+            assert await worker.counted("replicator_shards", table="orders", state="unowned") == 4
         it.streams.heal()
         await it.equal(*workers)

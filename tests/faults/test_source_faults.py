@@ -83,7 +83,7 @@ async def test_nine_calls_of_ten_fail_and_no_lease_is_lost(
 
         it.streams.heal()
         await it.equal(worker)
-        assert await worker.total("replicator_leases_lost_total") == 0
+        assert await worker.counted("replicator_leases_lost_total") == 0
         assert await it.gaps() == []
         assert await worker.stop() == 0
         (await it.log()).obeys()

@@ -28,6 +28,7 @@ LOG_LINES_SHOWN = 40
 
 Found = TypeVar("Found")
 Labels = frozenset[tuple[str, str]]
+Samples = dict[tuple[str, Labels], float]
 _HERE = threading.Lock()
 _PORT = re.compile(r'"http":\s*"127\.0\.0\.1:(\d+)"')
 
@@ -221,7 +222,7 @@ class Worker:
         tables = (await self.status()).get("tables", [])
         return next((table for table in tables if table["source"] == name), {})
 
-    async def metrics(self) -> dict[tuple[str, Labels], float]:
+    async def metrics(self) -> Samples:
         """Every sample of /metrics by name and labels."""
         code, body = await self.get("/metrics")
         if code != 200:
@@ -233,13 +234,20 @@ class Worker:
         }
 
     async def total(self, name: str, **labels: str) -> float:
-        """The sum of a metric over all samples that have these labels."""
-        wanted = set(labels.items())
-        return sum(
-            value
-            for (sample, having), value in (await self.metrics()).items()
-            if sample == name and wanted <= having
-        )
+        """The sum of a metric over all samples that have these labels; 0 where no page answers."""
+        return _sum(await self.metrics(), name, labels)
+
+    async def counted(self, name: str, **labels: str) -> float:
+        """That sum of a page that did answer, for what is compared at once."""
+        samples = await self.until(self.metrics, what="/metrics answers")
+        return _sum(samples, name, labels)
+
+
+def _sum(samples: Samples, name: str, labels: Mapping[str, str]) -> float:
+    wanted = set(labels.items())
+    return sum(
+        value for (sample, having), value in samples.items() if sample == name and wanted <= having
+    )
 
 
 @dataclass(slots=True)
