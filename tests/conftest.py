@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 from replicator.demo import embedded_servers as embedded
+from replicator.demo.daemon_process import leads_elsewhere
 from replicator.demo.embedded_servers import EmbeddedPostgres
 from tests.support import bounds, distribution, endpoints
 from tests.support.dynamodb_local import DynamoDBLocalMissing
@@ -74,9 +75,7 @@ CREDENTIALS = {
 
 # nothing that the shell says about AWS, PostgreSQL or replicator reaches a test or its servers
 for name in list(os.environ):
-    if name.startswith(("AWS_", "PG", "REPLICATOR_")) and not name.startswith(
-        ("REPLICATOR_TEST_", "REPLICATOR_MINISTACK")
-    ):
+    if leads_elsewhere(name) and not name.startswith("REPLICATOR_TEST_"):
         del os.environ[name]
 os.environ.update(CREDENTIALS)
 

@@ -110,13 +110,14 @@ def usual_port() -> int:
     return USUAL_PORT
 
 
+def leads_elsewhere(name: str) -> bool:
+    """Whether a variable of the environment may lead to another database, or to AWS."""
+    return name.startswith(("AWS_", "PG", "REPLICATOR_")) and name != "REPLICATOR_MINISTACK"
+
+
 def isolated(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment without anything that would lead to another database, or to AWS."""
-    kept = {
-        name: value
-        for name, value in environment.items()
-        if name == "REPLICATOR_MINISTACK" or not name.startswith(("AWS_", "PG", "REPLICATOR_"))
-    }
+    kept = {name: value for name, value in environment.items() if not leads_elsewhere(name)}
     return kept | {
         "AWS_ACCESS_KEY_ID": "demo",
         "AWS_SECRET_ACCESS_KEY": "demo",

@@ -19,7 +19,7 @@ from replicator.demo.child_process import Leashed
 from replicator.errors import ConfigurationError
 
 START_SECONDS = 300.0
-"""A hang, also on a machine ten times slower than a usual one; what has ended is seen at once."""
+"""Catches a hang, also on a machine ten times slower; a server that ended is noticed at once."""
 _WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 POLL_SECONDS = 0.05
 PORT_ATTEMPTS = 5

@@ -37,7 +37,7 @@ from replicator.engine.task_groups import one_failure
 from replicator.errors import ReplicatorError, SinkUnavailable
 
 READY_SECONDS = 300.0
-"""A hang, also on a machine ten times slower than a usual one."""
+"""Catches a hang, also on a machine ten times slower than a usual one."""
 STOCK_CHANGES = 30
 """Made before the daemon starts: the snapshot loads them."""
 APPLY_SECONDS = 120.0

@@ -36,7 +36,7 @@ AT_THE_END = (
     ("replicator.engine.worker.worker", "DRAIN_SECONDS_MAX"),
     ("replicator.engine.worker.worker", "RELEASE_SECONDS_MAX"),
 )
-"""Times of the product that are short, for an orchestrator waits no longer."""
+"""Limits of the product, each with its module; short ones, for an orchestrator waits no longer."""
 REQUEST_BYTES_MAX = 1_000_000
 PYTHONPATH = os.environ.get("PYTHONPATH")
 
@@ -207,8 +207,8 @@ def _import_all() -> None:
         import_module(name)
 
 
-def _allow_more_time_at_the_end() -> None:
-    """What a process cannot do before its end it leaves undone, and its exit code tells less."""
+def allow_more_time_at_the_end() -> None:
+    """Scale the limits of the product's end: an exit code tells less if a look is cut off."""
     scaled = import_module("tests.support.bounds").scaled  # which imports this module
     for module, name in AT_THE_END:
         owner = import_module(module)
@@ -229,7 +229,7 @@ if __name__ == "__main__":
     from replicator.cli import main
 
     _import_all()
-    _allow_more_time_at_the_end()
+    allow_more_time_at_the_end()
     asyncio.run(_open_clients())
     gc.collect()
     gc.freeze()  # else each fork looks through all of it when it ends, and copies it for that
