@@ -1,7 +1,8 @@
 """Every bound of a wait in the tests is scaled with the machine, by tests/support/bounds.py.
 
 What counts as a bound is told from the source alone: the argument of a timeout, `seconds=` of
-something awaited, the default of a parameter with such a name, and what a clock is added to. Files
+something awaited, the default of a parameter with such a name, the setting of that name in a
+configuration, and what a clock is added to. Files
 that run in virtual time, and those of the core, wait for nobody: there it is only what bounds a
 test as a whole. The benchmarks, which measure, are left out.
 """
@@ -34,6 +35,7 @@ MAY_SLEEP = {
     "scale/servers.py",
 }
 MAY_BE_SHORT = {
+    "contract/test_fence.py": "a session in the way is waited for, and then no more",
     "faults/test_frozen.py": "an owner that is frozen is replaced within seconds",
     "faults/test_must_be_seen.py": "a worker ends within ten seconds",
     "faults/test_processes.py": "a worker ends within ten seconds",
@@ -75,7 +77,21 @@ def called(node: ast.Call) -> str:
 
 
 def is_bound(keyword: str) -> bool:
-    return keyword in KEYWORDS or keyword.endswith("_timeout")
+    return keyword in KEYWORDS or keyword.endswith(("_timeout", "_timeout_seconds"))
+
+
+def constants_of(tree: ast.Module) -> dict[str, ast.expr]:
+    """What a file's own names stand for."""
+    found = {}
+    for node in tree.body:
+        match node:
+            case ast.Assign(targets=targets, value=value):
+                found |= {each.id: value for each in targets if isinstance(each, ast.Name)}
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                found[name] = value
+            case _:
+                pass
+    return found
 
 
 def bounds_of(tree: ast.Module) -> Iterator[ast.expr]:
@@ -94,6 +110,11 @@ def bounds_of(tree: ast.Module) -> Iterator[ast.expr]:
                     yield bound
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 yield from _defaults(node.args)
+            case ast.Assign(targets=[ast.Subscript(slice=ast.Constant(value=str(name)))]):
+                if is_bound(name):
+                    yield node.value
+            case ast.Dict():
+                yield from _entries(node)
 
 
 def bounds_of_tests(tree: ast.Module) -> Iterator[ast.expr]:
@@ -126,6 +147,15 @@ def _defaults(arguments: ast.arguments) -> Iterator[ast.expr]:
     ):
         if default is not None and (argument.arg == "seconds" or is_bound(argument.arg)):
             yield default
+
+
+def _entries(settings: ast.Dict) -> Iterator[ast.expr]:
+    for key, value in zip(settings.keys, settings.values, strict=True):
+        match key:
+            case ast.Constant(value=str(name)) if is_bound(name):
+                yield value
+            case _:
+                pass
 
 
 def is_scaled(expression: ast.expr, constants: dict[str, ast.expr]) -> bool:
@@ -193,11 +223,7 @@ def deaf_waits(source: str) -> list[str]:
 def short_bounds(source: str) -> list[str]:
     """The bounds that a slow machine may miss, with their lines; also those that have a name."""
     tree = parsed(source)
-    named = [
-        node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and "SECONDS" in ast.unparse(node.targets[0])
-    ]
+    named = [value for name, value in constants_of(tree).items() if "SECONDS" in name]
     summands = {
         part
         for node in ast.walk(tree)
@@ -215,13 +241,7 @@ def literal_bounds(source: str, path: Path = TESTS / "of_a_test.py") -> list[str
     """The bounds of one file that are of one machine, with their lines."""
     tree = parsed(source)
     found = bounds_of_tests(tree) if virtual(tree, path) else bounds_of(tree)
-    constants = {
-        target.id: node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
+    constants = constants_of(tree)
     return [
         f"{bound.lineno}: {ast.unparse(bound)}"
         for bound in found
@@ -266,6 +286,7 @@ def test_bounds_are_usual_ones_where_nothing_less_is_promised():
     [
         ("subprocess.run(words, timeout=scaled(60))", 1),
         ("END_SECONDS = scaled(20)", 1),
+        ("END_SECONDS: Final = scaled(20)", 1),
         ("subprocess.run(words, timeout=USUAL_SECONDS + scaled(60))", 0),
         ("subprocess.run(words, timeout=scaled(900))", 0),
     ],
@@ -342,8 +363,12 @@ def test_examples_may_be_drawn_slowly():
         "async def equal(worker, *, seconds=30): pass",
         "SECONDS_MAX = 120.0\nprocess.communicate(timeout=SECONDS_MAX)",
         "A = 1.0\nB = A\nprocess.wait(B)",
+        "A: Final = 1.0\nprocess.wait(A)",
         "async def test():\n    await worker.stop(seconds=10)",
         "configuration(lease_seconds=2.0)",
+        "ConnectionSettings(lock_timeout_seconds=3.0)",
+        "settings['coordination']['lease_seconds'] = 5.0",
+        "settings = {'target': {'statement_timeout_seconds': 5}}",
         "process.wait(scaled(3) + 3)",
         "function.handle(event, seconds_left=30)",
     ],

@@ -1,12 +1,26 @@
 """A wait for what processes do ends with them: nobody waits for those that are gone."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support import bounds
 from tests.support.daemon import ProcessEnded, Worker, brought_about, cold_start
-from tests.support.waiting import until_next_look
+from tests.support.waiting import NotInTime, until_next_look
+
+PAGES = """
+import http.server, json
+class Pages(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"still moving" if self.path == "/status.json" else b"")
+server = http.server.HTTPServer(("127.0.0.1", 0), Pages)
+print(json.dumps({"http": f"127.0.0.1:{server.server_port}"}), flush=True)
+server.serve_forever()
+"""
 
 
 async def never() -> bool:
@@ -59,3 +73,21 @@ async def test_one_that_still_runs_may_bring_it_about(tmp_path: Path):
     await other.ended()
     with pytest.raises(ProcessEnded):
         await brought_about(never, what="it rains", by=[gone, other])
+
+
+async def test_a_wait_that_ends_too_late_shows_the_status_of_each_process_that_serves_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(bounds, "slower_by", lambda: 1.0)
+    serving = Worker([sys.executable, "-c", PAGES], tmp_path / "pages.log", start=cold_start)
+    silent = program(tmp_path, "exec sleep 1000")
+    try:
+        await serving.url()
+
+        with pytest.raises(NotInTime, match=r"it rains(.|\n)*--- status.json\nstill moving$"):
+            await brought_about(never, what="it rains", by=[serving, silent], seconds=0)
+        with pytest.raises(NotInTime, match=r"it rains(.|\n)*still moving$"):
+            await serving.until(never, what="it rains", seconds=0)
+    finally:
+        serving.kill()
+        silent.kill()

@@ -25,6 +25,7 @@ from replicator.postgres.control.stream.table_and_shard_store import ShardStore 
 from replicator.postgres.control.worker_heartbeats import WorkerHeartbeats
 from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.write.plan_writer import PostgresSink
+from tests.support.bounds import scaled
 from tests.support.builders import NOON, STREAM, record, shard_name, table_mapping, target
 from tests.support.fake_postgres import FakePostgres
 from tests.support.fakes import FakeClaims, FakeHeartbeats, FakeIncidents, FakePositions, FakeSink
@@ -133,7 +134,7 @@ async def real_end(dsn: str, stack: AsyncExitStack) -> End:
     databases = []
     for worker in ("one", "other"):
         database = Database(
-            ConnectionSettings(dsn=dsn, lock_timeout_seconds=3.0),
+            ConnectionSettings(dsn=dsn, lock_timeout_seconds=scaled(3.0)),
             deployment=DEPLOYMENT,
             control_schema="replicator",
             pool_size=2,

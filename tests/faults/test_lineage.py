@@ -7,6 +7,7 @@ import pytest
 
 from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
+from tests.support.bounds import kept_lease
 from tests.support.stream_builders import item
 
 pytestmark = pytest.mark.faults
@@ -165,7 +166,7 @@ async def test_more_shards_than_a_page_lists_are_all_found_although_page_two_fai
 ):
     async with new_replica(shards=130) as it:
         it.deployment.settings["poll"]["idle_seconds_max"] = 3.0
-        it.deployment.settings["coordination"]["lease_seconds"] = 5.0
+        it.deployment.settings["coordination"]["lease_seconds"] = kept_lease(5.0)
         it.table.listing(tail=True)
         it.streams.fail("DescribeStream", continued=True, times=3)
         it.load.write_everywhere([f"key {number}" for number in range(1000)])

@@ -431,7 +431,7 @@ async def test_a_malformed_request_is_refused_and_is_no_error_in_the_log(
 async def test_a_body_is_refused(
     monitored: Monitored, caplog: pytest.LogCaptureFixture, body: bytes
 ):
-    bounds = replace(HttpBounds(), idle_seconds=0.2, discarding_seconds=0.2)
+    bounds = replace(HttpBounds(), discarding_seconds=0.2)
     with caplog.at_level(logging.DEBUG):
         async with serve(monitored.pages, host="127.0.0.1", port=0, bounds=bounds) as port:
             answer = await said(port, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + body)

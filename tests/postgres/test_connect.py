@@ -10,6 +10,7 @@ from replicator.errors import ConfigurationError, SinkUnavailable
 from replicator.postgres.connection.connect import ConnectionSettings, connect
 from replicator.postgres.connection.database import create_pool
 from replicator.postgres.connection.server_addresses import resolve
+from tests.support.bounds import USUAL_SECONDS
 from tests.support.nobody import PORT_OF_NOBODY
 
 PASSWORD = "s3cr:t/@"
@@ -32,32 +33,33 @@ async def guarded(own_postgres: EmbeddedPostgres) -> str:
 
 
 async def test_a_session_is_bounded_on_the_server(database: str):
+    statement_seconds, lock_seconds = USUAL_SECONDS * 1.001, USUAL_SECONDS * 1.0001
     settings = ConnectionSettings(
         dsn=database,
-        statement_timeout_seconds=1.5,
-        lock_timeout_seconds=0.25,
+        statement_timeout_seconds=statement_seconds,
+        lock_timeout_seconds=lock_seconds,
         application_name="worker-1",
     )
 
     connection = await connect(settings)
     shown = {
-        name: await connection.fetchval(f"show {name}")
+        name: await connection.fetchval("select setting from pg_settings where name = $1", name)
         for name in (
             "statement_timeout",
             "lock_timeout",
             "idle_in_transaction_session_timeout",
             "application_name",
-            "timezone",
+            "TimeZone",
         )
     }
     await connection.close()
 
     assert shown == {
-        "statement_timeout": "1500ms",
-        "lock_timeout": "250ms",
-        "idle_in_transaction_session_timeout": "10s",
+        "statement_timeout": f"{int(statement_seconds * 1000)}",
+        "lock_timeout": f"{int(lock_seconds * 1000)}",
+        "idle_in_transaction_session_timeout": "10000",
         "application_name": "worker-1",
-        "timezone": "UTC",
+        "TimeZone": "UTC",
     }
 
 

@@ -19,6 +19,7 @@ from replicator.postgres.connection.password_file import password_for
 from replicator.postgres.connection.server_addresses import resolve
 from replicator.postgres.connection.tls import tls_arguments
 from tests.docs.blocks import ROOT
+from tests.support.bounds import TEST_SECONDS
 from tests.support.missing_part import skip_without
 from tests.support.postgres_versions import VersionMissing, postgres_of
 
@@ -293,7 +294,7 @@ async def test_connect_timeout_wins_over_the_setting():
         silent.listen()
         dsn = f"postgresql://me@127.0.0.1:{silent.getsockname()[1]}/d?connect_timeout="
 
-        settings = ConnectionSettings(dsn=f"{dsn}1", connect_timeout_seconds=3600)
+        settings = ConnectionSettings(dsn=f"{dsn}1", connect_timeout_seconds=TEST_SECONDS)
         with pytest.raises(SinkUnavailable, match="did not answer in 2 s"):
             await connect(settings)
     assert resolve(f"{dsn}0", {}).connect_timeout_seconds is None

@@ -17,7 +17,7 @@ from replicator.postgres.connection.connect import (
 )
 from replicator.postgres.connection.database import Database
 from tests.postgres.loaded import Loaded, registered
-from tests.support.bounds import scaled
+from tests.support.bounds import TEST_SECONDS, scaled
 from tests.support.builders import table_mapping
 from tests.support.postgres_versions import needs_transaction_timeout
 from tests.support.proxy import Sender, proxy
@@ -135,8 +135,8 @@ async def test_whoever_waits_in_vain_ends_a_session_that_stopped_inside_a_statem
     """No timer of the server runs for it: it is `active`, and reads from its client."""
     table = await registered(migrated_database, table_mapping())
     waiting = other(table.database.settings)
-    # transactions may take an hour, so that nothing else ends it
-    settings = replace(table.database.settings, statement_timeout_seconds=3600)
+    # transactions may outlast the test, so that nothing else ends it
+    settings = replace(table.database.settings, statement_timeout_seconds=TEST_SECONDS)
     async with half_sent(migrated_database, settings) as stopped:
         await stood_still(table, stopped, for_seconds=IDLE_IN_TRANSACTION_SECONDS)
 
@@ -149,7 +149,7 @@ async def test_whoever_waits_in_vain_ends_a_session_that_stopped_inside_a_statem
 async def test_a_session_of_somebody_else_and_one_that_works_are_not_ended(migrated_database: str):
     """Whoever waits ends what is replicator's and stopped, and nothing else."""
     table = await registered(migrated_database, table_mapping())
-    settings = replace(table.database.settings, statement_timeout_seconds=3600)
+    settings = replace(table.database.settings, statement_timeout_seconds=TEST_SECONDS)
     theirs = replace(settings, application_name="replicator2")
     waiting = other(settings)
     working = await asyncpg.connect(

@@ -90,7 +90,10 @@ async def brought_about(
     seconds: float = USUAL_SECONDS,
     after: float = 0.0,
 ) -> Found:
-    """`eventually`, by at least one of these processes: ProcessEnded once none of them runs."""
+    """`eventually`, by at least one of these processes: ProcessEnded once none of them runs.
+
+    NotInTime shows the status of those that run: what still moves.
+    """
 
     def logs() -> str:
         return "\n".join(worker.tail() for worker in by)
@@ -102,7 +105,11 @@ async def brought_about(
             raise ProcessEnded(f"nothing runs any more, and it is not so: {what}\n{logs()}")
         return answer
 
-    return await eventually(found, what=what, seconds=seconds, after=after, show=logs)
+    try:
+        return await eventually(found, what=what, seconds=seconds, after=after, show=logs)
+    except NotInTime as late:
+        statuses = [await worker.last_status() for worker in by]
+        raise NotInTime("\n".join([str(late), *filter(None, statuses)])) from None
 
 
 class Worker:
@@ -175,16 +182,11 @@ class Worker:
         seconds: float = USUAL_SECONDS,
         after: float = 0.0,
     ) -> Found:
-        """`brought_about` by this process, with its status in what a failure shows."""
-        try:
-            return await brought_about(
-                condition, what=what, by=[self], seconds=seconds, after=after
-            )
-        except NotInTime as late:
-            raise NotInTime(f"{late}\n{await self._last_status()}") from None
+        """`brought_about` by this process."""
+        return await brought_about(condition, what=what, by=[self], seconds=seconds, after=after)
 
-    async def _last_status(self) -> str:
-        """The status that it shows now, for a failure: what still moves."""
+    async def last_status(self) -> str:
+        """The status that it shows now, for a failure; nothing where it shows no pages."""
         served = self.code is None and _PORT.search(self.text())
         return f"--- status.json\n{(await self.get('/status.json'))[1]}" if served else ""
 
