@@ -82,7 +82,7 @@ def is_bound(keyword: str) -> bool:
 
 def constants_of(tree: ast.Module) -> dict[str, ast.expr]:
     """What a file's own names stand for."""
-    found = {}
+    found: dict[str, ast.expr] = {}
     for node in tree.body:
         match node:
             case ast.Assign(targets=targets, value=value):
