@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import resource
 import secrets
 import signal
 import sys
@@ -29,6 +30,8 @@ from tests.support.postgres import fresh_database, migrated_database_to_copy
 from tests.support.postgres_versions import asked_for, postgres_of
 from tests.support.warm_start import BYTECODE, keeps_bytecode
 from tests.support.wide import examples
+
+FILES_LEAST = 4096
 
 # for the workers of xdist, whatever tests start, and what this process has yet to import
 os.environ.update(keeps_bytecode())
@@ -57,6 +60,13 @@ settings.load_profile("CI" if os.environ.get("CI") == "true" else "any machine")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# some systems allow 256 open files to whoever asks for no more: a hundred connections within one
+# process are as many pairs of sockets
+allowed, at_most = resource.getrlimit(resource.RLIMIT_NOFILE)
+if 0 <= allowed < FILES_LEAST:
+    more = min(FILES_LEAST, at_most) if at_most >= 0 else FILES_LEAST
+    resource.setrlimit(resource.RLIMIT_NOFILE, (more, at_most))
+
 # servers of other tests look for ports meanwhile
 embedded.free_port = kept_port
 
@@ -69,9 +79,12 @@ CREDENTIALS = {
     "AWS_SECRET_ACCESS_KEY": "local",
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_CA_BUNDLE": str(Path(__file__).parent / "support/one_authority.pem"),
 }
-"""No test meets a TLS server of AWS, and each client would read all authorities of the world."""
+"""None of whoever runs the tests; no test meets a TLS server of AWS, and each client would read all
+authorities of the world."""
 
 # nothing that the shell says about AWS, PostgreSQL or replicator reaches a test or its servers
 for name in list(os.environ):

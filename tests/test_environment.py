@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.conftest import CREDENTIALS
 from tests.support.bounds import USUAL_SECONDS
@@ -18,6 +19,12 @@ SHELL = {
     "HTTP_PROXY": "http://127.0.0.1:9",
     "no_proxy": "intranet.example.org",
 }
+CREDENTIALS_FOUND = """
+import os, tests.conftest, botocore.session
+del os.environ["AWS_ACCESS_KEY_ID"]
+found = botocore.session.Session()
+print(found.get_credentials(), found.available_profiles)
+"""
 SAYS = "import json, os, tests.conftest; print(json.dumps(dict(os.environ)))"
 
 
@@ -41,3 +48,23 @@ def test_servers_of_a_session_meet_nothing_that_a_shell_says_of_other_servers():
     } == CREDENTIALS
     assert found["HTTP_PROXY"] == SHELL["HTTP_PROXY"], "what is fetched may need it"
     assert found["no_proxy"] == "intranet.example.org,127.0.0.1,localhost"
+
+
+def test_tests_find_no_credentials_of_whoever_runs_them(tmp_path: Path):
+    (tmp_path / ".aws").mkdir()
+    for name in ("config", "credentials"):
+        (tmp_path / ".aws" / name).write_text(
+            "[default]\naws_access_key_id = AKIA\naws_secret_access_key = s\nregion = eu-west-1\n"
+        )
+
+    said = subprocess.run(
+        [sys.executable, "-c", CREDENTIALS_FOUND],
+        cwd=ROOT,
+        env=os.environ | {"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=USUAL_SECONDS,
+        check=True,
+    )
+
+    assert said.stdout == "None []\n"

@@ -1,12 +1,12 @@
 """Connection parameters of source and target, from the settings. Needs no SDK of AWS."""
 
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from replicator.aws.source_connection import ExportDestination, SourceConnection
 from replicator.config.settings import PostgresSettings, Settings
 from replicator.config.source_settings import SourceSettings
 from replicator.postgres.connection.connect import ConnectionSettings, Password, Token
+from replicator.postgres.connection.dsn_parameters import has_password
 
 
 def source_connection(place: SourceSettings) -> SourceConnection:
@@ -91,11 +91,6 @@ def migrate_connection(target: PostgresSettings) -> ConnectionSettings:
         return runner
     dsn = target.migrate_dsn.reveal() if target.migrate_dsn is not None else None
     migrator = replace(runner, dsn=dsn, dsn_file=target.migrate_dsn_file)
-    if dsn is None or _has_password(dsn):
+    if dsn is None or has_password(dsn):
         return replace(migrator, password_file=None, password=None, iam_token=None)
     return migrator
-
-
-def _has_password(dsn: str) -> bool:
-    credentials, at, _ = urlsplit(dsn).netloc.rpartition("@")
-    return bool(at) and ":" in credentials

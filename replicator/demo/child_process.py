@@ -16,7 +16,9 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 15.0
+"""PostgreSQL itself waits five seconds for its sessions before it ends them by force; whoever kills
+it before that leaves sessions behind, which hold the memory that its next start asks for."""
 
 
 class Leashed:
@@ -91,8 +93,10 @@ def keep(
     abandoned = threading.Event()
 
     def listen() -> None:
-        for line in sys.stdin.buffer:
-            server.send_signal(int(line))
+        # unbuffered: an interpreter ends in a fatal error while a thread holds a buffer's lock
+        with open(0, "rb", buffering=0, closefd=False) as told:
+            for line in told:
+                server.send_signal(int(line))
         abandoned.set()
         server.send_signal(stop_signal)
         try:

@@ -31,6 +31,8 @@ def migrator(directory: Path, **target: Any) -> ConnectionSettings:
     "owner",
     [
         pytest.param({"migrate_dsn": OWNER_WITH_PASSWORD}, id="a DSN with a password"),
+        pytest.param({"migrate_dsn": f"{OWNER}?password=x"}, id="a password after it"),
+        pytest.param({"migrate_dsn": "postgresql://o:x@h1,[::1]/app"}, id="several hosts"),
         pytest.param({"migrate_dsn_file": "/run/secrets/dsn"}, id="a file, which is a secret"),
     ],
 )

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import tarfile
 import tomllib
 from pathlib import Path
 
@@ -104,8 +103,7 @@ def test_a_package_index_would_take_what_is_built(built: Path):
 
 def test_the_sdist_builds_the_wheel_again(built: Path, tmp_path: Path):
     [sdist] = built.glob("*.tar.gz")
-    with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
+    shutil.unpack_archive(sdist, tmp_path)
     [source] = tmp_path.iterdir()
     uv = ROOT / ".venv" / "bin" / "uv"
     run(

@@ -35,7 +35,7 @@ async def test_status_names_what_nothing_takes(stage: Stage):
             return await drift() == {"public.orders.hue": 2, "public.orders.size": 1}
 
         await worker.until(both, what="both attributes are named")
-        before = (await worker.table("orders"))["drift_seen"]
+        before = (await worker.shown_table("orders"))["drift_seen"]
         assert {name: seen["types"] for name, seen in before.items()} == {
             "public.orders.hue": ["S"],
             "public.orders.size": ["S"],
@@ -44,11 +44,11 @@ async def test_status_names_what_nothing_takes(stage: Stage):
         await put("A-2", size=44)
 
         async def two_types() -> bool:
-            seen = (await worker.table("orders"))["drift_seen"]["public.orders.size"]
+            seen = (await worker.shown_table("orders"))["drift_seen"]["public.orders.size"]
             return sorted(seen["types"]) == ["N", "S"]
 
         await worker.until(two_types, what="the other type is known too")
-        after = (await worker.table("orders"))["drift_seen"]["public.orders.size"]
+        after = (await worker.shown_table("orders"))["drift_seen"]["public.orders.size"]
         assert after["first_seen"] == before["public.orders.size"]["first_seen"]
         told = await deployment.command("status")
         assert "public.orders.hue (S, since " in told.text

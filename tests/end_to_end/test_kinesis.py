@@ -325,7 +325,7 @@ async def test_a_load_asked_for_while_the_destination_is_off_waits_and_heals_by_
         await seen(worker, destination, times=4)
         await table.put(item(3, 78))
         assert destination.calls.count("Scan") == scans
-        assert (await worker.table("orders"))["state"] != "halted"
+        assert (await worker.shown_table("orders"))["state"] != "halted"
 
         destination.status, table.deliver = "ACTIVE", None
         await published.equal(worker)
@@ -559,7 +559,7 @@ async def test_a_stream_that_is_gone_for_a_while_stops_the_table_until_it_is_cre
 
         await worker.until(told, what="the gap says that there is no stream")
         await seen(worker, destination, times=8)
-        assert (await worker.table("orders"))["state"] != "halted"
+        assert (await worker.shown_table("orders"))["state"] != "halted"
         assert worker.entries("table halted") == []
         lasting = [state for state, lasts in await gaps(published) if lasts]
         assert lasting == ["accepted"], "one gap, however often somebody looks"

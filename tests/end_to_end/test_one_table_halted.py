@@ -67,10 +67,10 @@ async def test_the_others_go_on_and_resume_catches_up(stage: Stage):
         await worker.until(halted, what="the table is halted")
         await put("c")
         await arrives(stage, worker, "sound", "a", "b", "c")
-        broken = await worker.table("broken")
+        broken = await worker.shown_table("broken")
         assert re.search(r"42703|column 'n' \(bigint\) is missing", broken["reason"])
         assert re.search("`replicator (check|migrate)`", broken["remedy"])
-        assert (await worker.table("sound"))["state"] == "streaming"
+        assert (await worker.shown_table("sound"))["state"] == "streaming"
         assert (await worker.get("/healthz"))[0] == 200
         assert (await worker.get("/readyz"))[0] == 200
         await worker.until(lambda: sound(worker), what="the other table is ready")

@@ -21,7 +21,7 @@ async def test_every_worker_shows_what_all_of_them_handle(stage: Stage):
         for worker in workers:
 
             async def shown() -> bool:
-                shown: int = (await worker.table("orders"))["records_per_minute"]  # noqa: B023
+                shown: int = (await worker.shown_table("orders"))["records_per_minute"]  # noqa: B023
                 return shown == ITEMS
 
             await worker.until(shown, what="all changes of the last minute are shown")

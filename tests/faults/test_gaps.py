@@ -43,7 +43,7 @@ async def is_shown(it: Replica, worker: Worker, kind: str) -> None:
 
     await worker.until(shown, what="the status says gap")
     assert await worker.counted("replicator_table_state", table="orders", state="gap") == 1
-    status = await worker.table("orders")
+    status = await worker.shown_table("orders")
     assert kind in status["reason"]
     assert "gaps accept --table orders" in status["remedy"]
     listed = await it.deployment.command("gaps", "list", "--json")

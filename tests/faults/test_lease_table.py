@@ -226,7 +226,7 @@ async def test_another_database_than_before_halts_the_table_and_is_not_written(
             return (await heir.table("orders")).get("state") == "halted"
 
         await heir.until(halted, what="the table is halted")
-        reason = (await heir.table("orders"))["reason"]
+        reason = (await heir.shown_table("orders"))["reason"]
         assert "not the one that was written before" in reason
         assert await it.rows() == {}
         assert await heir.stop() == 3

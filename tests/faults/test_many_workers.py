@@ -143,7 +143,7 @@ async def test_shards_that_nobody_owns_are_seen_by_every_worker(new_replica: New
         for worker in workers:
 
             async def seen(worker: Worker = worker) -> bool:
-                table = await worker.table("orders")
+                table = await worker.shown_table("orders")
                 return table["shards"]["unowned"] == 4 and table["lag_seconds"] > 1
 
             await worker.until(seen, what="four shards are unowned, and late")

@@ -273,7 +273,7 @@ async def test_a_full_disk_is_waited_for_and_no_good_record_is_set_aside(
             await has_failed(worker, it, "53100")
             await it.until(worker, "it has tried again and again", tried_again)
             assert await it.sql("select from replicator.dead_letter") == []
-            assert (await worker.table("orders"))["state"] == "streaming"
+            assert (await worker.shown_table("orders"))["state"] == "streaming"
 
             await disk.free()
 

@@ -61,7 +61,7 @@ async def is_halted(worker: Worker) -> str:
         return (await worker.table("orders")).get("state") == "halted"
 
     await worker.until(halted, what="the table is halted")
-    reason: str = (await worker.table("orders"))["reason"]
+    reason: str = (await worker.shown_table("orders"))["reason"]
     return reason
 
 

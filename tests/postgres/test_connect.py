@@ -225,6 +225,27 @@ def test_an_address_is_told_without_its_password():
     assert not address.local
 
 
+@pytest.mark.parametrize(
+    ("places", "found"),
+    [
+        ("[::1],h2:6000", [("::1", 5432), ("h2", 6000)]),
+        ("h1,[fe80::1%25eth0]:6000", [("h1", 5432), ("fe80::1%eth0", 6000)]),
+        ("[::1]", [("::1", 5432)]),
+        ("a[b:c]@h1,[::1],[::2]:1", [("h1", 5432), ("::1", 5432), ("::2", 1)]),
+    ],
+)
+def test_addresses_of_ipv6_stand_in_brackets(places: str, found: list[tuple[str, int]]):
+    address = resolve(f"postgresql://{places}/db", {"PGUSER": "me"})
+
+    assert list(zip(address.hosts, address.ports, strict=True)) == found
+
+
+@pytest.mark.parametrize("host", ["[::1", "h1,[::1", "[::1]5432", "[::1]x:1"])
+def test_brackets_that_do_not_fit_are_refused(host: str):
+    with pytest.raises(ConfigurationError, match="brackets"):
+        resolve(f"postgresql://me@{host}/db", {})
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "%2Frun%2Fpostgresql", "[::1]"])
 def test_what_stays_on_this_machine_is_known(host: str):
     assert resolve(f"postgresql://me@{host}/db", {}).local

@@ -210,6 +210,7 @@ def write_configuration(
         "source": {"region": "us-east-1", "endpoint_url": endpoint_url},
         "coordination": {"table": lease_table},
         "target": {"dsn": dsn},
+        "http": {"port": 0},
         "tables": {
             table: {"initial_load": "stream", "into": {f"public.{table}": {}}} for table in tables
         },

@@ -224,6 +224,14 @@ class Worker:
         tables = (await self.status()).get("tables", [])
         return next((table for table in tables if table["source"] == name), {})
 
+    async def shown_table(self, name: str) -> dict[str, Any]:
+        """One table of a status that is there, for what is compared at once."""
+
+        async def shown() -> dict[str, Any]:
+            return await self.table(name)
+
+        return await self.until(shown, what=f"the status shows {name}")
+
     async def metrics(self) -> Samples:
         """Every sample of /metrics by name and labels."""
         code, body = await self.get("/metrics")

@@ -63,6 +63,7 @@ def pgbouncer(
                 query_timeout=query_timeout,
             )
         )
+        file.chmod(0o644)
         log = directory / "pgbouncer.log"
         pooler = Leashed(
             [program, file],

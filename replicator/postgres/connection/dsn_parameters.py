@@ -7,12 +7,13 @@ the environment, as with libpq.
 """
 
 import configparser
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from replicator.errors import ConfigurationError
 
@@ -172,6 +173,14 @@ _OTHERS = {
     "supa": "drop it: it is another program's",
 }
 """Parameters of other programs that stand in pasted strings, and what to do."""
+_DSN = re.compile(
+    r"postgres(?:ql)?://(?P<place>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?#?", re.IGNORECASE
+)
+"""The parts of a DSN, told apart as RFC 3986 does for a URL in its appendix B.
+
+`urllib.parse.urlsplit` refuses several hosts of which one is an address of IPv6 in brackets: in
+some versions of Python, such as 3.11.2.
+"""
 _SESSIONS = ("any", "read-write", "primary")
 
 
@@ -236,28 +245,33 @@ def _unknown(name: str, where: str) -> ConfigurationError:
     return ConfigurationError(f"{where} has the parameter {shown!r}, which is none", remedy=remedy)
 
 
+def has_password(dsn: str) -> bool:
+    """Whether the DSN itself has one; ConfigurationError where it cannot be read."""
+    return bool(_from_dsn(dsn).get("password"))
+
+
 def _from_dsn(dsn: str) -> dict[str, str]:
+    parts = _DSN.fullmatch(dsn.strip())
+    if not parts:
+        raise ConfigurationError(
+            "the target's DSN is not of the form postgresql://…", remedy=ENCODING_REMEDY
+        )
+    plain = (parts["query"] or "").replace("+", "%2B")  # a plus is a plus, as in libpq
     try:
-        parts = urlsplit(dsn.strip())
-        plain = parts.query.replace("+", "%2B")  # a plus is a plus, as in libpq
         query = dict(parse_qsl(plain, strict_parsing=True, keep_blank_values=True) if plain else ())
     except ValueError:
         raise ConfigurationError(
             "the target's DSN cannot be read", remedy=ENCODING_REMEDY
         ) from None
-    if parts.scheme not in {"postgresql", "postgres"} or parts.fragment:
-        raise ConfigurationError(
-            "the target's DSN is not of the form postgresql://…", remedy=ENCODING_REMEDY
-        )
-    credentials, at, places = parts.netloc.rpartition("@")
-    if "@" in credentials or "@" in parts.path:
+    credentials, at, places = parts["place"].rpartition("@")
+    if "@" in credentials or "@" in parts["path"]:
         raise ConfigurationError("the target's DSN has an @ too many", remedy=ENCODING_REMEDY)
     user, _, password = credentials.partition(":") if at else ("", "", "")
     found = {
         "user": unquote(user),
         "password": unquote(password),
         "host": places,
-        "dbname": unquote(parts.path.removeprefix("/")),
+        "dbname": unquote(parts["path"].removeprefix("/")),
     }
     return {**query, **{name: value for name, value in found.items() if value}}
 

@@ -153,7 +153,12 @@ def _places(host_list: str, port_list: str) -> tuple[tuple[str, ...], tuple[int,
 
 def _split_port(place: str) -> tuple[str, str | None]:
     if place.startswith("["):
-        host, _, port = place[1:].partition("]")
+        host, closed, port = place[1:].partition("]")
+        if not closed or (port and not port.startswith(":")):
+            raise ConfigurationError(
+                "the target's DSN has a host in brackets that do not end, or no : after them",
+                remedy=ENCODING_REMEDY,
+            )
         return host, port.removeprefix(":") or None
     if place.startswith("/") or place.count(":") != 1:
         return place, None
