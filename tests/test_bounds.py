@@ -2,9 +2,9 @@
 
 What counts as a bound is told from the source alone: the argument of a timeout, `seconds=` of
 something awaited, the default of a parameter with such a name, the setting of that name in a
-configuration, and what a clock is added to. Files
-that run in virtual time, and those of the core, wait for nobody: there it is only what bounds a
-test as a whole. The benchmarks, which measure, are left out.
+configuration, and what a clock is added to. Files that run in virtual time, and those of the core,
+wait for nobody: there it is only what bounds a test as a whole. The benchmarks, which measure, are
+left out.
 """
 
 import ast

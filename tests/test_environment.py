@@ -28,17 +28,21 @@ print(found.get_credentials(), found.available_profiles)
 SAYS = "import json, os, tests.conftest; print(json.dumps(dict(os.environ)))"
 
 
-def test_servers_of_a_session_meet_nothing_that_a_shell_says_of_other_servers():
-    said = subprocess.run(
-        [sys.executable, "-c", SAYS],
+def said_by(program: str, shell: dict[str, str]) -> str:
+    """The output of a program that such a shell starts."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
         cwd=ROOT,
-        env=os.environ | SHELL,
+        env=os.environ | shell,
         capture_output=True,
         text=True,
         timeout=USUAL_SECONDS,
         check=True,
-    )
-    found = json.loads(said.stdout)
+    ).stdout
+
+
+def test_servers_of_a_session_meet_nothing_that_a_shell_says_of_other_servers():
+    found = json.loads(said_by(SAYS, SHELL))
 
     assert {
         name: value
@@ -57,14 +61,4 @@ def test_tests_find_no_credentials_of_whoever_runs_them(tmp_path: Path):
             "[default]\naws_access_key_id = AKIA\naws_secret_access_key = s\nregion = eu-west-1\n"
         )
 
-    said = subprocess.run(
-        [sys.executable, "-c", CREDENTIALS_FOUND],
-        cwd=ROOT,
-        env=os.environ | {"HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=USUAL_SECONDS,
-        check=True,
-    )
-
-    assert said.stdout == "None []\n"
+    assert said_by(CREDENTIALS_FOUND, {"HOME": str(tmp_path)}) == "None []\n"

@@ -11,7 +11,7 @@ from tests.support.bounds import USUAL_SECONDS
 from tests.support.waiting import becomes_true
 
 ENDS_LATE = """
-import signal, sys, time
+import signal, sys
 def end(*_):
     signal.alarm(6)
 signal.signal(signal.SIGTERM, end)

@@ -63,7 +63,7 @@ def pgbouncer(
                 query_timeout=query_timeout,
             )
         )
-        file.chmod(0o644)
+        file.chmod(0o644)  # whatever the umask says
         log = directory / "pgbouncer.log"
         pooler = Leashed(
             [program, file],
